@@ -1,0 +1,222 @@
+#include "base/try.h"
+#include "crypto/aead.h"
+#include "domain/verify.h"
+#include "vault/open.h"
+#include "vault/txn.h"
+
+#include <kms/kms.h>
+#include <sodium.h>
+#include <string.h>
+
+#define FLAGS_KNOWN                                                                                \
+    (KMS_OPEN_CREATE | KMS_OPEN_EXCLUSIVE | KMS_OPEN_READ_ONLY | KMS_OPEN_FROZEN |                 \
+     KMS_OPEN_REQUIRE_LOCKED)
+#define CACHE_ENTRIES_MIN 16u
+#define CACHE_ENTRIES_MAX 1048576u
+
+const char *kms_version(void)
+{
+    return KMS_VERSION_STRING;
+}
+
+void kms_backend_free(kms_backend *backend)
+{
+    if (backend != NULL)
+        backend->ops->close(backend);
+}
+
+static kms_status check_engine(const kms_backend *engine)
+{
+    const kms_backend_ops *ops;
+
+    if (engine == NULL || engine->ops == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "the engine is NULL");
+    ops = engine->ops;
+    if (ops->abi != KMS_BACKEND_ABI)
+        return kms_set_error(KMS_ERR_ABI, "the engine was built for contract %u, this is %u",
+                             ops->abi, KMS_BACKEND_ABI);
+    if (ops->name == NULL || ops->open == NULL || ops->create == NULL || ops->begin == NULL ||
+        ops->get == NULL || ops->scan == NULL || ops->put == NULL || ops->del == NULL ||
+        ops->commit == NULL || ops->abort == NULL || ops->hint == NULL || ops->close == NULL)
+        return kms_set_error(KMS_ERR_ABI, "the engine lacks a function that every engine has");
+    return KMS_OK;
+}
+
+static kms_status check_root(const kms_root *root)
+{
+    const kms_root_ops *ops;
+
+    if (root == NULL || root->ops == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "the root is NULL");
+    ops = root->ops;
+    if (ops->abi != KMS_ROOT_ABI)
+        return kms_set_error(KMS_ERR_ABI, "the root provider was built for contract %u, this is %u",
+                             ops->abi, KMS_ROOT_ABI);
+    if (ops->name == NULL || ops->make == NULL || ops->unlock == NULL || ops->close == NULL)
+        return kms_set_error(KMS_ERR_ABI, "the root provider lacks a function that every one has");
+    if (ops->name[0] == '\0' || strlen(ops->name) > KMS_ROOT_NAME_MAX)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
+                             "the name of a root provider has 1 to %d bytes", KMS_ROOT_NAME_MAX);
+    return KMS_OK;
+}
+
+static kms_status check_flags(uint32_t flags)
+{
+    if ((flags & ~FLAGS_KNOWN) != 0)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "0x%x is no flag of kms_open()",
+                             flags & ~FLAGS_KNOWN);
+    if ((flags & KMS_OPEN_CREATE) != 0 && (flags & (KMS_OPEN_READ_ONLY | KMS_OPEN_FROZEN)) != 0)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
+                             "KMS_OPEN_CREATE and a store for reading only exclude each other");
+    if ((flags & KMS_OPEN_EXCLUSIVE) != 0 && (flags & KMS_OPEN_CREATE) == 0)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
+                             "KMS_OPEN_EXCLUSIVE goes with KMS_OPEN_CREATE");
+    return KMS_OK;
+}
+
+static kms_status check_options(const kms_open_options *options)
+{
+    if (options->version != KMS_OPEN_OPTIONS_VERSION)
+        return kms_set_error(KMS_ERR_ABI,
+                             "kms_open_options of version %u: begin with KMS_OPEN_OPTIONS_INIT",
+                             options->version);
+    if (options->cache_entries < CACHE_ENTRIES_MIN || options->cache_entries > CACHE_ENTRIES_MAX)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "cache_entries is %u, not %u to %u",
+                             options->cache_entries, CACHE_ENTRIES_MIN, CACHE_ENTRIES_MAX);
+    if (options->strength > KMS_STRENGTH_SENSITIVE)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%u is no strength",
+                             (unsigned)options->strength);
+    if (options->clock == NULL)
+        return KMS_OK;
+    if (options->clock->version != KMS_CLOCK_VERSION)
+        return kms_set_error(KMS_ERR_ABI, "a kms_clock of version %u", options->clock->version);
+    if (options->clock->now_ms == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "the clock has no now_ms");
+    return KMS_OK;
+}
+
+static kms_status check_all(kms_store **store, const kms_backend *engine, const kms_root *root,
+                            uint32_t flags, const kms_open_options *options)
+{
+    KMS__TRY(check_engine(engine));
+    KMS__TRY(check_root(root));
+    if (store == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "store is NULL");
+    KMS__TRY(check_flags(flags));
+    return check_options(options);
+}
+
+/* Both are consumed whatever comes of the call; what is too broken to be closed is left. */
+static void close_engine(kms_backend *engine)
+{
+    if (engine != NULL && engine->ops != NULL && engine->ops->close != NULL)
+        engine->ops->close(engine);
+}
+
+static void close_root(kms_root *root)
+{
+    if (root != NULL && root->ops != NULL && root->ops->close != NULL)
+        root->ops->close(root);
+}
+
+kms_status kms_open(kms_store **store, kms_backend *engine, kms_root *root, uint32_t flags,
+                    const kms_open_options *options)
+{
+    static const kms_open_options defaults = KMS_OPEN_OPTIONS_INIT;
+    kms_store *made = NULL;
+    kms_status st;
+
+    if (options == NULL)
+        options = &defaults;
+    st = check_all(store, engine, root, flags, options);
+    if (st == KMS_OK)
+        st = kms__store_new(&made, engine, flags, options);
+    if (st == KMS_OK)
+        engine = NULL;
+    if (st == KMS_OK)
+        st = kms__store_unlock(made, root, flags, options);
+    close_root(root);
+    close_engine(engine);
+    if (st != KMS_OK) {
+        if (made != NULL)
+            kms__store_free(made);
+        return st;
+    }
+    *store = made;
+    return KMS_OK;
+}
+
+static kms_status random_root(kms_root **root)
+{
+    uint8_t key[KMS_ROOT_KEY_SIZE];
+    kms_status st;
+
+    randombytes_buf(key, sizeof key);
+    st = kms_root_raw(root, key, sizeof key);
+    sodium_memzero(key, sizeof key);
+    return st;
+}
+
+kms_status kms_open_memory(kms_store **store)
+{
+    kms_backend *engine;
+    kms_root *root;
+    kms_status st;
+
+    if (store == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "store is NULL");
+    KMS__TRY(kms__fork_init());
+    KMS__TRY(kms_memory_backend(&engine));
+    st = random_root(&root);
+    if (st != KMS_OK) {
+        kms_backend_free(engine);
+        return st;
+    }
+    return kms_open(store, engine, root, KMS_OPEN_CREATE, NULL);
+}
+
+void kms_close(kms_store *store)
+{
+    /* In a forked child everything is leaked: the engine's locks, the gate and the locked memory
+     * are the parent's. */
+    if (store == NULL || store->epoch != kms__fork_epoch())
+        return;
+    kms__store_free(store);
+}
+
+static kms_status read_changes(kms__txn *txn, void *argument)
+{
+    uint64_t *changes = argument;
+
+    *changes = txn->header->header.changes;
+    return KMS_OK;
+}
+
+kms_status kms_get_store_info(kms_store *store, kms_store_info *info)
+{
+    uint64_t changes = 0;
+
+    KMS__TRY(kms__store_check(store));
+    if (info == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "info is NULL");
+    if (info->version != KMS_STORE_INFO_VERSION)
+        return kms_set_error(KMS_ERR_ABI, "kms_store_info of version %u: set it to %u",
+                             info->version, KMS_STORE_INFO_VERSION);
+    KMS__TRY(kms__store_read_header(store, read_changes, &changes));
+    memset(info, 0, sizeof *info);
+    info->version = KMS_STORE_INFO_VERSION;
+    info->read_only = store->read_only;
+    info->memory_locked =
+        store->header_block_locked && kms__secrets_locked(store->secrets) && kms__threads_locked();
+    info->has_aes_256_gcm = kms__suite_available(KMS_SUITE_AES_256_GCM);
+    info->changes = changes;
+    memcpy(info->store_id, store->id, sizeof info->store_id);
+    strncpy(info->engine, store->engine->ops->name, sizeof info->engine - 1);
+    return KMS_OK;
+}
+
+kms_status kms_verify(kms_store *store)
+{
+    KMS__TRY(kms__store_check(store));
+    return kms__store_read_header(store, kms__verify, NULL);
+}

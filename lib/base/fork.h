@@ -1,0 +1,20 @@
+/* Telling a forked child from the process that made a handle. */
+#ifndef KMS__BASE_FORK_H
+#define KMS__BASE_FORK_H
+
+#include <kms/status.h>
+
+/* Readies libsodium and the page that fork() wipes; every kms_open() calls it first. Thread-safe,
+ * and cheap when repeated. */
+kms_status kms__fork_init(void);
+
+/* A number that is never 0, stays the same for the life of a process, and differs from the
+ * parent's in a child, however it was forked (where the kernel cannot wipe pages: only by fork()
+ * itself). Costs a load; no system call. Only after kms__fork_init(). */
+uint64_t kms__fork_epoch(void);
+
+/* Asks the kernel to zero these whole pages in every forked child. false: this kernel cannot, and
+ * the caller has to see to it. */
+bool kms__fork_wipes(void *pages, size_t size);
+
+#endif

@@ -1,0 +1,35 @@
+/* What the library keeps for each thread: the state of its nonce generator and its hazard
+ * pointers, in one cell of a locked slab that fork() wipes. */
+#ifndef KMS__BASE_THREAD_H
+#define KMS__BASE_THREAD_H
+
+#include <kms/status.h>
+#include <stdatomic.h>
+
+/* A call pins at most two entries at a time (re-encryption: source and destination). */
+#define KMS__HAZARDS 2
+#define KMS__THREAD_CELL_SIZE 1024
+#define KMS__THREAD_GENERATOR_SIZE 960
+
+typedef struct kms__thread {
+    /* Address of the owning thread's own thread-local marker; 0: free, or forked. */
+    _Atomic uintptr_t owner;
+    _Atomic(const void *) hazards[KMS__HAZARDS];
+    unsigned char padding[64 - (1 + KMS__HAZARDS) * sizeof(uintptr_t)];
+    _Alignas(8) unsigned char generator[KMS__THREAD_GENERATOR_SIZE];
+} kms__thread;
+
+_Static_assert(sizeof(kms__thread) == KMS__THREAD_CELL_SIZE, "a cell fills its place in the slab");
+
+/* The calling thread's cell; NULL when none can be had (KMS_ERR_NO_MEMORY is recorded then).
+ * Allocates only on a thread's first call; the cell goes back, wiped, when the thread ends. */
+kms__thread *kms__thread_self(void);
+
+/* Whether any thread's hazard pointer names this entry. Called after the entry was unlinked
+ * (seq_cst), so that no new hazard can appear. */
+bool kms__thread_pinned(const void *entry);
+
+/* Whether every slab of thread cells is locked in memory. */
+bool kms__threads_locked(void);
+
+#endif

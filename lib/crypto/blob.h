@@ -1,0 +1,57 @@
+/* The blob's layout, and the canonical form of an encryption context (docs/blob-format.md). */
+#ifndef KMS__CRYPTO_BLOB_H
+#define KMS__CRYPTO_BLOB_H
+
+#include "base/id.h"
+
+#include <kms/blob.h>
+#include <kms/context.h>
+
+#define KMS__BLOB_FORMAT 1
+/* Everything before the ciphertext. */
+#define KMS__BLOB_HEADER 82
+/* Everything before the nonce: the same for all blobs of one version, suite and kind. */
+#define KMS__BLOB_PREFIX 58
+#define KMS__BLOB_KIND_AT 5
+#define KMS__BLOB_NONCE_AT 58
+/* Header and context: the associated data of a blob. */
+#define KMS__ASSOCIATED_MAX (KMS__BLOB_HEADER + KMS_CONTEXT_MAX)
+
+typedef struct kms__blob {
+    kms_suite suite;
+    kms_blob_kind kind;
+    uint8_t key_id[KMS__ID_SIZE];
+    uint32_t key_version;
+    /* Into the blob. */
+    const uint8_t *header;
+    const uint8_t *commitment;
+    const uint8_t *nonce;
+    kms_slice sealed;
+} kms__blob;
+
+void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, kms_blob_kind kind,
+                            const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version,
+                            const uint8_t commitment[KMS_COMMITMENT_SIZE]);
+
+/* Reads a blob's parts in place. KMS_ERR_NEWER_FORMAT, KMS_ERR_INVALID_CIPHERTEXT. */
+kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob);
+
+/* The associated data of one blob: its header, and the context behind it. */
+typedef struct kms__associated {
+    uint8_t bytes[KMS__ASSOCIATED_MAX];
+    size_t context_len;
+} kms__associated;
+
+/* Writes the canonical context to its place. KMS_ERR_INVALID_ARGUMENT: a malformed context. */
+kms_status kms__associated_begin(const kms_context *context, kms__associated *associated);
+
+/* Completes it with a blob's header, which is used in place where there is no context. */
+kms_slice kms__associated_end(kms__associated *associated, const uint8_t header[KMS__BLOB_HEADER]);
+
+/* No context and an empty one are the same. */
+static inline bool kms__context_is_empty(const kms_context *context)
+{
+    return context == NULL || context->count == 0;
+}
+
+#endif

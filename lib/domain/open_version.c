@@ -1,0 +1,274 @@
+#include "domain/open_version.h"
+#include "base/try.h"
+#include "crypto/aead.h"
+#include "crypto/kdf.h"
+#include "domain/alias_record.h"
+#include "domain/key_record.h"
+#include "domain/reference.h"
+#include "domain/state.h"
+#include "wire/wire.h"
+
+#include <string.h>
+
+#define VERSION_LOOKUP_SIZE (KMS__ID_SIZE + 4)
+
+/* What is wanted, and what came of it. */
+typedef struct request {
+    kms__lookup lookup;
+    /* Only for a reference: as the caller wrote it, and taken apart where the cache does not know
+     * it. */
+    const char *text;
+    kms__reference reference;
+    /* Only for a version. */
+    const uint8_t *key_id;
+    uint32_t version;
+    /* An entry that was found with another tag. */
+    kms__opened *stale;
+    /* Out: the entry still holds; it has the snapshot's tag now. */
+    bool holds;
+    /* Out: a fresh entry, not yet in the cache. */
+    kms__opened *fresh;
+} request;
+
+static kms_status mark_is_unchanged(kms__txn *txn, const kms__record_key *key, const uint8_t *mark,
+                                    bool *unchanged)
+{
+    uint8_t now[KMS__MARK_SIZE];
+    kms_status st = kms__txn_mark(txn, key, now);
+
+    if (st == KMS_ERR_NOT_FOUND) {
+        *unchanged = false;
+        return KMS_OK;
+    }
+    KMS__TRY(st);
+    *unchanged = memcmp(now, mark, sizeof now) == 0;
+    return KMS_OK;
+}
+
+/* Whether the records that an entry was made from stand unchanged in this snapshot. Equal sealed
+ * bytes are equal contents, so nothing has to be unsealed. */
+static kms_status entry_holds(kms__txn *txn, const kms__opened *entry, bool *holds)
+{
+    kms__record_key key_record = kms__key_record_key(entry->key_id);
+    kms__record_key version_record = kms__version_record_key(entry->key_id, entry->version);
+    char name[KMS_ALIAS_SIZE];
+
+    *holds = entry->incarnation == txn->revision.incarnation;
+    if (*holds && entry->by_alias) {
+        kms__record_key alias_record;
+
+        memcpy(name, entry->lookup, entry->lookup_len);
+        name[entry->lookup_len] = '\0';
+        alias_record = kms__alias_record_key(name);
+        KMS__TRY(mark_is_unchanged(txn, &alias_record, entry->marks[KMS__MARK_ALIAS], holds));
+    }
+    if (*holds)
+        KMS__TRY(mark_is_unchanged(txn, &key_record, entry->marks[KMS__MARK_KEY], holds));
+    if (*holds)
+        KMS__TRY(mark_is_unchanged(txn, &version_record, entry->marks[KMS__MARK_VERSION], holds));
+    return KMS_OK;
+}
+
+static kms_status open_suite(const kms__key *key, uint32_t number, const uint8_t *material,
+                             uint8_t *suite_key)
+{
+    kms_suite suite = key->versions[number - 1].suite;
+    kms__use use = suite == KMS_SUITE_AES_256_GCM ? KMS__USE_SUITE_2 : KMS__USE_SUITE_1;
+    char text[KMS_KEY_ID_SIZE];
+
+    if (!kms__suite_available(suite)) {
+        kms__id_format(key->id, text);
+        return kms_set_error(KMS_ERR_UNSUPPORTED,
+                             "version %u of key %s uses suite %u, which this build of libkms does "
+                             "not have",
+                             number, text, (unsigned)suite);
+    }
+    kms__derive(use, material, key->id, number, suite_key);
+    return KMS_OK;
+}
+
+/* Fills an entry with one version of a key. */
+static kms_status open_version(kms__txn *txn, const kms__key *key, uint32_t number,
+                               kms__opened *entry)
+{
+    const kms__key_version *version = &key->versions[number - 1];
+    void *material;
+    kms_status st;
+
+    KMS__TRY(kms__version_allows(key, number));
+    KMS__TRY(kms__secret_take(txn->store->secrets, &material));
+    st = kms__material_load(txn, key, number, material, entry->marks[KMS__MARK_VERSION]);
+    if (st == KMS_OK)
+        st = open_suite(key, number, material, entry->suite_key);
+    kms__secret_give(txn->store->secrets, material);
+    KMS__TRY(st);
+    memcpy(entry->key_id, key->id, KMS__ID_SIZE);
+    entry->version = number;
+    entry->suite = version->suite;
+    kms__blob_write_prefix(entry->blob_prefix, version->suite, KMS_BLOB_DATA, key->id, number,
+                           version->commitment);
+    return KMS_OK;
+}
+
+/* The key that a request is about, with its alias' and its own mark in the entry. */
+static kms_status load_key(kms__txn *txn, const request *wanted, kms__opened *entry, kms__key *key)
+{
+    const uint8_t *id = wanted->key_id;
+    kms__alias alias;
+    kms_status st;
+
+    if (wanted->lookup.kind == KMS__LOOKUP_REFERENCE) {
+        entry->by_alias = wanted->reference.is_alias;
+        id = wanted->reference.key_id;
+    }
+    if (entry->by_alias) {
+        KMS__TRY(
+            kms__alias_load(txn, wanted->reference.text, &alias, entry->marks[KMS__MARK_ALIAS]));
+        id = alias.target;
+    }
+    st = kms__key_load(txn, id, key, entry->marks[KMS__MARK_KEY]);
+    if (st == KMS_ERR_KEY_NOT_FOUND && entry->by_alias)
+        return kms_set_error(KMS_ERR_CORRUPT, "%s points to a key that is not there",
+                             wanted->reference.text);
+    return st;
+}
+
+static kms_status no_such_version(const kms__key *key, uint32_t number)
+{
+    char text[KMS_KEY_ID_SIZE];
+
+    kms__id_format(key->id, text);
+    return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
+                         "the blob names version %u of key %s, whose newest is version %u: it was "
+                         "altered, or this store is older than the blob",
+                         number, text, key->version_count);
+}
+
+static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *entry)
+{
+    bool encrypting = wanted->lookup.kind == KMS__LOOKUP_REFERENCE;
+    uint32_t number = wanted->version;
+    kms__key key;
+    kms_status st;
+
+    KMS__TRY(load_key(txn, wanted, entry, &key));
+    if (encrypting)
+        number = key.primary;
+    st = kms__key_allows(&key, encrypting ? KMS_OP_ENCRYPT : KMS_OP_DECRYPT,
+                         encrypting ? wanted->reference.text : NULL);
+    if (st == KMS_OK && (number < 1 || number > key.version_count))
+        st = no_such_version(&key, number);
+    if (st == KMS_OK)
+        st = open_version(txn, &key, number, entry);
+    kms__key_clear(&key);
+    KMS__TRY(st);
+    entry->kind = (uint8_t)wanted->lookup.kind;
+    entry->lookup_len = (uint16_t)wanted->lookup.bytes.len;
+    memcpy(entry->lookup, wanted->lookup.bytes.data, wanted->lookup.bytes.len);
+    entry->incarnation = txn->revision.incarnation;
+    atomic_store(&entry->number, txn->revision.number);
+    return KMS_OK;
+}
+
+/* The slow look, in one snapshot. */
+static kms_status look_in_snapshot(kms__txn *txn, void *argument)
+{
+    request *wanted = argument;
+    kms__opened *entry;
+    kms_status st;
+
+    if (wanted->stale != NULL) {
+        if (kms__opened_is_of(wanted->stale, &txn->revision))
+            wanted->holds = true;
+        else
+            KMS__TRY(entry_holds(txn, wanted->stale, &wanted->holds));
+        if (wanted->holds) {
+            atomic_store_explicit(&wanted->stale->number, txn->revision.number,
+                                  memory_order_release);
+            return KMS_OK;
+        }
+    }
+    KMS__TRY(kms__cache_new(txn->store->cache, &entry));
+    st = fill_entry(txn, wanted, entry);
+    if (st != KMS_OK) {
+        kms__cache_discard(txn->store->cache, entry);
+        return st;
+    }
+    wanted->fresh = entry;
+    return KMS_OK;
+}
+
+static kms_status parse_reference(request *wanted)
+{
+    if (wanted->lookup.kind != KMS__LOOKUP_REFERENCE)
+        return KMS_OK;
+    return kms__reference_parse(wanted->text, &wanted->reference);
+}
+
+/* For a request that is not in the cache, or whose entry has another tag than the hint. */
+static kms_status look(kms_store *store, request *wanted, kms__pin *pin)
+{
+    kms_status st = parse_reference(wanted);
+
+    if (st == KMS_OK)
+        st = kms__store_read(store, look_in_snapshot, wanted);
+    if (st == KMS_OK && wanted->holds) {
+        pin->opened = wanted->stale;
+        return KMS_OK;
+    }
+    if (wanted->stale != NULL)
+        kms__cache_drop(store->cache, wanted->stale, pin->thread, pin->hazard);
+    KMS__TRY(st);
+    kms__cache_add(store->cache, wanted->fresh, pin->thread, pin->hazard);
+    pin->opened = wanted->fresh;
+    return KMS_OK;
+}
+
+static kms_status find(kms_store *store, request *wanted, unsigned hazard, kms__pin *pin)
+{
+    kms_revision hint;
+    uint64_t age_ns;
+
+    pin->hazard = hazard;
+    pin->thread = kms__thread_self();
+    if (pin->thread == NULL)
+        return kms_error_status();
+    /* The hint comes before the entry: an entry that is tagged later can only be newer. */
+    KMS__TRY(store->engine->ops->hint(store->engine, &hint, &age_ns));
+    wanted->stale = kms__cache_pin(store->cache, &wanted->lookup, pin->thread, hazard);
+    if (wanted->stale != NULL && kms__opened_is_of(wanted->stale, &hint)) {
+        pin->opened = wanted->stale;
+        return KMS_OK;
+    }
+    return look(store, wanted, pin);
+}
+
+kms_status kms__pin_primary(kms_store *store, const char *keyref, unsigned hazard, kms__pin *pin)
+{
+    request wanted = {.lookup.kind = KMS__LOOKUP_REFERENCE};
+
+    if (keyref == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "the key reference is NULL");
+    wanted.text = keyref;
+    wanted.lookup.bytes = (kms_slice){keyref, strnlen(keyref, KMS__LOOKUP_MAX)};
+    return find(store, &wanted, hazard, pin);
+}
+
+kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE], uint32_t version,
+                            unsigned hazard, kms__pin *pin)
+{
+    uint8_t lookup[VERSION_LOOKUP_SIZE];
+    kms__writer writer = kms__writer_to(lookup, sizeof lookup);
+    request wanted = {.key_id = key_id, .version = version};
+
+    kms__write_bytes(&writer, key_id, KMS__ID_SIZE);
+    kms__write_u32(&writer, version);
+    wanted.lookup = (kms__lookup){KMS__LOOKUP_VERSION, {lookup, writer.len}};
+    return find(store, &wanted, hazard, pin);
+}
+
+void kms__pin_release(kms__pin *pin)
+{
+    kms__cache_unpin(pin->thread, pin->hazard);
+    pin->opened = NULL;
+}

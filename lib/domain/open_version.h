@@ -1,0 +1,27 @@
+/* Opening a version for use: key reference -> key -> version -> derived keys, through the cache. */
+#ifndef KMS__DOMAIN_OPEN_VERSION_H
+#define KMS__DOMAIN_OPEN_VERSION_H
+
+#include "vault/txn.h"
+
+#include <kms/would.h>
+
+/* An opened version, pinned by the calling thread until kms__pin_release(). */
+typedef struct kms__pin {
+    kms__thread *thread;
+    unsigned hazard;
+    const kms__opened *opened;
+} kms__pin;
+
+/* Pins the primary version of the key that a reference names, for encrypting. hazard: which of
+ * the thread's hazard pointers to use. Nothing is pinned after a failure. */
+kms_status kms__pin_primary(kms_store *store, const char *keyref, unsigned hazard, kms__pin *pin);
+
+/* Pins one version of a key, for decrypting. KMS_ERR_INVALID_CIPHERTEXT: the key has no such
+ * version. */
+kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE], uint32_t version,
+                            unsigned hazard, kms__pin *pin);
+
+void kms__pin_release(kms__pin *pin);
+
+#endif

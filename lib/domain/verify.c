@@ -1,0 +1,211 @@
+#include "domain/verify.h"
+#include "base/try.h"
+#include "domain/alias_record.h"
+#include "domain/key_record.h"
+#include "domain/reference.h"
+
+#include <sodium.h>
+#include <string.h>
+
+/* The records are visited in the order of their tags: A, B, H, I, K, V. Each kind is checked
+ * against those that it names, and all together against the header. */
+typedef struct visit {
+    kms__txn *txn;
+    /* Takes every record in, as the header's own did. */
+    kms__header seen;
+    /* A secret cell for material. */
+    uint8_t *cell;
+} visit;
+
+static kms_status damaged(const kms__record_key *key, const char *what)
+{
+    char name[KMS__RECORD_NAME_SIZE];
+
+    return kms_set_error(KMS_ERR_CORRUPT, "%s %s", kms__record_name(kms__record_slice(key), name),
+                         what);
+}
+
+/* The alias' name in a record key, behind `skip` bytes. */
+static kms_status name_in(const kms__record_key *key, size_t skip, char name[KMS_ALIAS_SIZE])
+{
+    if (key->len <= skip || key->len - skip >= KMS_ALIAS_SIZE)
+        return damaged(key, "has no alias' name");
+    memcpy(name, key->bytes + skip, key->len - skip);
+    name[key->len - skip] = '\0';
+    return KMS_OK;
+}
+
+static kms_status is_there(visit *v, const kms__record_key *of, const kms__record_key *needed)
+{
+    uint8_t mark[KMS__MARK_SIZE];
+    kms_status st = kms__txn_mark(v->txn, needed, mark);
+
+    if (st == KMS_ERR_NOT_FOUND)
+        return damaged(of, "names a record that is missing");
+    return st;
+}
+
+static kms_status check_alias(visit *v, const kms__record_key *key)
+{
+    char name[KMS_ALIAS_SIZE];
+    kms__record_key index, target;
+    kms__alias alias;
+
+    KMS__TRY(name_in(key, 1, name));
+    KMS__TRY(kms__alias_load(v->txn, name, &alias, NULL));
+    index = kms__index_record_key(alias.target, name);
+    target = kms__key_record_key(alias.target);
+    KMS__TRY(is_there(v, key, &index));
+    return is_there(v, key, &target);
+}
+
+static kms_status check_index(visit *v, const kms__record_key *key)
+{
+    uint8_t plain[KMS__INDEX_PLAIN_SIZE];
+    char name[KMS_ALIAS_SIZE];
+    kms__alias alias;
+    kms_status st;
+
+    KMS__TRY(kms__txn_read(v->txn, key, plain, sizeof plain, NULL));
+    KMS__TRY(name_in(key, 1 + KMS__ID_SIZE, name));
+    st = kms__alias_load(v->txn, name, &alias, NULL);
+    if (st == KMS_ERR_ALIAS_NOT_FOUND ||
+        (st == KMS_OK && memcmp(alias.target, key->bytes + 1, KMS__ID_SIZE) != 0))
+        return damaged(key, "names an alias that does not point to the key");
+    return st;
+}
+
+/* A key, with the material of each of its versions. */
+static kms_status check_key(visit *v, const kms__record_key *record_key)
+{
+    kms__key key;
+    kms_status st = KMS_OK;
+
+    if (record_key->len != 1 + KMS__ID_SIZE)
+        return damaged(record_key, "has no key's name");
+    KMS__TRY(kms__key_load(v->txn, record_key->bytes + 1, &key, NULL));
+    for (uint32_t n = 1; n <= key.version_count && st == KMS_OK; n++) {
+        st = kms__material_load(v->txn, &key, n, v->cell, NULL);
+        sodium_memzero(v->cell, KMS__SECRET_CELL);
+    }
+    kms__key_clear(&key);
+    return st;
+}
+
+/* Its material was checked with its key; here, that a key knows it. */
+static kms_status check_version(visit *v, const kms__record_key *record_key)
+{
+    kms__record_key owner;
+    kms__key key;
+    uint32_t number;
+    kms_status st;
+
+    if (record_key->len != 1 + KMS__ID_SIZE + 4)
+        return damaged(record_key, "has no version's name");
+    owner = kms__key_record_key(record_key->bytes + 1);
+    KMS__TRY(is_there(v, record_key, &owner));
+    number = (uint32_t)record_key->bytes[17] << 24 | (uint32_t)record_key->bytes[18] << 16 |
+             (uint32_t)record_key->bytes[19] << 8 | record_key->bytes[20];
+    KMS__TRY(kms__key_load(v->txn, record_key->bytes + 1, &key, NULL));
+    st = number >= 1 && number <= key.version_count
+             ? KMS_OK
+             : damaged(record_key, "is no version of its key");
+    kms__key_clear(&key);
+    return st;
+}
+
+static kms_status check_boot(visit *v, const kms__record_key *key)
+{
+    uint8_t hash[KMS__BOOT_HASH_SIZE];
+    kms_slice value;
+
+    KMS__TRY(v->txn->store->engine->ops->get(v->txn->engine_txn, kms__boot_key(), &value));
+    kms__boot_hash(value, hash);
+    if (memcmp(hash, v->txn->header->header.boot_hash, sizeof hash) != 0)
+        return damaged(key, "is not the one that the header names");
+    return KMS_OK;
+}
+
+static kms_status check_record(visit *v, const kms__record_key *key)
+{
+    switch (key->bytes[0]) {
+    case KMS__TAG_ALIAS:
+        return check_alias(v, key);
+    case KMS__TAG_BOOT:
+        return check_boot(v, key);
+    case KMS__TAG_HEADER:
+        return KMS_OK;
+    case KMS__TAG_INDEX:
+        return check_index(v, key);
+    case KMS__TAG_KEY:
+        return check_key(v, key);
+    case KMS__TAG_VERSION:
+        return check_version(v, key);
+    default:
+        return damaged(key, "is in the store");
+    }
+}
+
+static kms_status take_in(visit *v, const kms__record_key *key)
+{
+    uint8_t mark[KMS__MARK_SIZE];
+
+    if (key->bytes[0] == KMS__TAG_BOOT || key->bytes[0] == KMS__TAG_HEADER)
+        return KMS_OK;
+    KMS__TRY(kms__txn_mark(v->txn, key, mark));
+    kms__set_hash_toggle(&v->seen, kms__record_slice(key), mark);
+    v->seen.records++;
+    return KMS_OK;
+}
+
+static kms_status visit_all(visit *v)
+{
+    kms__record_key from = {.len = 0};
+    kms__key_batch batch;
+
+    do {
+        KMS__TRY(kms__txn_scan_keys(v->txn, &from, &batch));
+        for (size_t i = 0; i < batch.count; i++) {
+            KMS__TRY(check_record(v, &batch.keys[i]));
+            KMS__TRY(take_in(v, &batch.keys[i]));
+        }
+    } while (kms__key_batch_next(&batch, &from));
+    return KMS_OK;
+}
+
+static kms_status compare_with_header(const visit *v)
+{
+    const kms__header *header = &v->txn->header->header;
+
+    if (v->seen.records != header->records)
+        return kms_set_error(KMS_ERR_CORRUPT,
+                             "the store has %llu records where its header counts %llu: some were "
+                             "%s",
+                             (unsigned long long)v->seen.records,
+                             (unsigned long long)header->records,
+                             v->seen.records < header->records ? "removed" : "added");
+    if (memcmp(v->seen.set_hash, header->set_hash, sizeof header->set_hash) != 0)
+        return kms_set_error(KMS_ERR_CORRUPT,
+                             "a record of the store is an older one than the header knows: it was "
+                             "replayed");
+    return KMS_OK;
+}
+
+kms_status kms__verify(kms__txn *txn, void *argument)
+{
+    const kms__header *header = &txn->header->header;
+    visit v = {.txn = txn};
+    void *cell;
+    kms_status st;
+
+    (void)argument;
+    KMS__TRY(kms__secret_take(txn->store->secrets, &cell));
+    v.cell = cell;
+    memcpy(v.seen.set_key, header->set_key, sizeof v.seen.set_key);
+    st = visit_all(&v);
+    if (st == KMS_OK)
+        st = compare_with_header(&v);
+    kms__secret_give(txn->store->secrets, cell);
+    sodium_memzero(&v.seen, sizeof v.seen);
+    return st;
+}

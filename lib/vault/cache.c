@@ -1,0 +1,292 @@
+#include "vault/cache.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAYS 8
+/* Slots for each entry that may be there, so that few sets of WAYS overflow. */
+#define SLOTS_AN_ENTRY 2
+
+typedef struct slot {
+    /* A first look, without a pin; the pinned entry itself decides. */
+    _Atomic uint64_t hash;
+    _Atomic(kms__opened *) entry;
+} slot;
+
+struct kms__cache {
+    slot *slots;
+    uint64_t set_mask;
+    uint8_t hash_key[crypto_shorthash_KEYBYTES];
+    kms__secrets *secrets;
+    /* What follows is changed under the mutex alone. */
+    pthread_mutex_t mutex;
+    uint32_t entries;
+    uint32_t entries_max;
+    /* Where the search for an entry to evict goes on. */
+    uint64_t hand;
+    kms__opened *retired;
+    kms__opened *spare;
+};
+
+static uint64_t power_of_two_from(uint64_t least)
+{
+    uint64_t power = 1;
+
+    while (power < least)
+        power *= 2;
+    return power;
+}
+
+kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t entries_max)
+{
+    uint64_t sets = power_of_two_from((uint64_t)entries_max * SLOTS_AN_ENTRY / WAYS);
+    kms__cache *made = calloc(1, sizeof *made);
+
+    if (made != NULL)
+        made->slots = calloc(sets * WAYS, sizeof *made->slots);
+    if (made == NULL || made->slots == NULL || pthread_mutex_init(&made->mutex, NULL) != 0) {
+        if (made != NULL)
+            free(made->slots);
+        free(made);
+        return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for a cache of %u entries",
+                             entries_max);
+    }
+    made->set_mask = sets - 1;
+    made->secrets = secrets;
+    made->entries_max = entries_max;
+    randombytes_buf(made->hash_key, sizeof made->hash_key);
+    *cache = made;
+    return KMS_OK;
+}
+
+static void free_list(kms__opened *entry)
+{
+    while (entry != NULL) {
+        kms__opened *next = entry->next;
+
+        free(entry);
+        entry = next;
+    }
+}
+
+void kms__cache_close(kms__cache *cache)
+{
+    if (cache == NULL)
+        return;
+    for (uint64_t i = 0; i < (cache->set_mask + 1) * WAYS; i++)
+        free(atomic_load(&cache->slots[i].entry));
+    free_list(cache->retired);
+    free_list(cache->spare);
+    free(cache->slots);
+    pthread_mutex_destroy(&cache->mutex);
+    free(cache);
+}
+
+static uint64_t hash_of(const kms__cache *cache, uint8_t kind, const void *bytes, size_t len)
+{
+    uint64_t hash;
+
+    (void)crypto_shorthash((unsigned char *)&hash, bytes, len, cache->hash_key);
+    return hash ^ kind;
+}
+
+static slot *set_of(const kms__cache *cache, uint64_t hash)
+{
+    return &cache->slots[(hash & cache->set_mask) * WAYS];
+}
+
+static bool is_for(const kms__opened *entry, uint8_t kind, const void *bytes, size_t len)
+{
+    return entry->kind == kind && entry->lookup_len == len &&
+           memcmp(entry->lookup, bytes, len) == 0;
+}
+
+kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, kms__thread *thread,
+                            unsigned hazard)
+{
+    uint64_t hash = hash_of(cache, (uint8_t)lookup->kind, lookup->bytes.data, lookup->bytes.len);
+    slot *set = set_of(cache, hash);
+
+    for (size_t way = 0; way < WAYS; way++) {
+        kms__opened *entry;
+
+        if (atomic_load_explicit(&set[way].hash, memory_order_relaxed) != hash)
+            continue;
+        entry = atomic_load_explicit(&set[way].entry, memory_order_acquire);
+        if (entry == NULL)
+            continue;
+        /* Sequentially consistent, so that whoever empties the slot either sees the hazard or is
+         * seen here to have emptied it. A weaker store was seen to use wiped keys. */
+        atomic_store(&thread->hazards[hazard], entry);
+        if (atomic_load(&set[way].entry) == entry &&
+            is_for(entry, (uint8_t)lookup->kind, lookup->bytes.data, lookup->bytes.len)) {
+            if (!atomic_load_explicit(&entry->used, memory_order_relaxed))
+                atomic_store_explicit(&entry->used, true, memory_order_relaxed);
+            return entry;
+        }
+        kms__cache_unpin(thread, hazard);
+    }
+    return NULL;
+}
+
+void kms__cache_unpin(kms__thread *thread, unsigned hazard)
+{
+    atomic_store_explicit(&thread->hazards[hazard], NULL, memory_order_release);
+}
+
+/* The functions below run under the mutex. */
+
+static void make_spare(kms__cache *cache, kms__opened *entry)
+{
+    kms__secret_give(cache->secrets, entry->suite_key);
+    memset(entry, 0, sizeof *entry);
+    entry->next = cache->spare;
+    cache->spare = entry;
+}
+
+static void collect_retired(kms__cache *cache)
+{
+    kms__opened **link = &cache->retired;
+
+    while (*link != NULL) {
+        kms__opened *entry = *link;
+
+        if (kms__thread_pinned(entry)) {
+            link = &entry->next;
+            continue;
+        }
+        *link = entry->next;
+        make_spare(cache, entry);
+    }
+}
+
+static void evict(kms__cache *cache, slot *from)
+{
+    kms__opened *entry = atomic_load(&from->entry);
+
+    if (entry == NULL)
+        return;
+    atomic_store(&from->entry, NULL);
+    cache->entries--;
+    entry->next = cache->retired;
+    cache->retired = entry;
+}
+
+/* Takes the use bit away; whether it was there. */
+static bool was_used(slot *at)
+{
+    kms__opened *entry = atomic_load(&at->entry);
+
+    return entry != NULL && atomic_exchange_explicit(&entry->used, false, memory_order_relaxed);
+}
+
+/* Evicts an entry that was not used since the hand came by last. */
+static void evict_any(kms__cache *cache)
+{
+    uint64_t slots = (cache->set_mask + 1) * WAYS;
+
+    for (uint64_t steps = 0; steps < 2 * slots; steps++) {
+        slot *at = &cache->slots[cache->hand];
+
+        cache->hand = (cache->hand + 1) % slots;
+        if (atomic_load(&at->entry) != NULL && !was_used(at)) {
+            evict(cache, at);
+            return;
+        }
+    }
+}
+
+/* The way for an entry: that of the same lookup, else a free one, else one that was not used. */
+static slot *place_for(kms__cache *cache, const kms__opened *entry, uint64_t hash)
+{
+    slot *set = set_of(cache, hash);
+    slot *place = NULL;
+
+    for (size_t way = 0; way < WAYS; way++) {
+        kms__opened *other = atomic_load(&set[way].entry);
+
+        if (other != NULL && is_for(other, entry->kind, entry->lookup, entry->lookup_len))
+            return &set[way];
+        if (other == NULL)
+            place = &set[way];
+    }
+    for (size_t way = 0; place == NULL && way < WAYS; way++)
+        if (!was_used(&set[way]))
+            place = &set[way];
+    return place != NULL ? place : &set[hash >> 61];
+}
+
+_Static_assert(WAYS == 8, "the top three bits of a hash choose among eight ways");
+
+/* The functions above run under the mutex. */
+
+kms_status kms__cache_new(kms__cache *cache, kms__opened **entry)
+{
+    kms__opened *made;
+    void *cell;
+    kms_status st;
+
+    pthread_mutex_lock(&cache->mutex);
+    collect_retired(cache);
+    made = cache->spare;
+    if (made != NULL)
+        cache->spare = made->next;
+    pthread_mutex_unlock(&cache->mutex);
+    if (made == NULL)
+        made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for a cached key");
+    st = kms__secret_take(cache->secrets, &cell);
+    if (st != KMS_OK) {
+        free(made);
+        return st;
+    }
+    made->next = NULL;
+    made->suite_key = cell;
+    *entry = made;
+    return KMS_OK;
+}
+
+void kms__cache_discard(kms__cache *cache, kms__opened *entry)
+{
+    if (entry == NULL)
+        return;
+    pthread_mutex_lock(&cache->mutex);
+    make_spare(cache, entry);
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void kms__cache_add(kms__cache *cache, kms__opened *entry, kms__thread *thread, unsigned hazard)
+{
+    uint64_t hash = hash_of(cache, entry->kind, entry->lookup, entry->lookup_len);
+    slot *place;
+
+    /* Before anybody can find it, so that nobody can evict it unseen. */
+    atomic_store(&thread->hazards[hazard], entry);
+    pthread_mutex_lock(&cache->mutex);
+    place = place_for(cache, entry, hash);
+    evict(cache, place);
+    if (cache->entries >= cache->entries_max)
+        evict_any(cache);
+    atomic_store_explicit(&place->hash, hash, memory_order_relaxed);
+    atomic_store(&place->entry, entry);
+    cache->entries++;
+    collect_retired(cache);
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void kms__cache_drop(kms__cache *cache, const kms__opened *entry, kms__thread *thread,
+                     unsigned hazard)
+{
+    slot *set = set_of(cache, hash_of(cache, entry->kind, entry->lookup, entry->lookup_len));
+
+    pthread_mutex_lock(&cache->mutex);
+    kms__cache_unpin(thread, hazard);
+    for (size_t way = 0; way < WAYS; way++)
+        if (atomic_load(&set[way].entry) == entry)
+            evict(cache, &set[way]);
+    collect_retired(cache);
+    pthread_mutex_unlock(&cache->mutex);
+}

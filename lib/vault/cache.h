@@ -1,0 +1,93 @@
+/* Opened versions, ready for use: what a warm call needs without asking the engine.
+ *
+ * The rule of freshness: an entry is tagged with the revision of the snapshot that it was read in,
+ * never with the engine's hint, which may run ahead of what snapshots show. A hint equal to the
+ * tag is a hit; else the caller looks at a snapshot, and compares the sealed records' marks.
+ *
+ * The rule of use: a thread publishes an entry as its hazard pointer, and uses it only if the slot
+ * holds that pointer still. Whoever evicts empties the slot first and looks at all hazards then;
+ * an entry that is pinned waits, retired, until a later call finds it free. Nobody waits for
+ * anybody. Entries' memory is reused, and freed only with the store. */
+#ifndef KMS__VAULT_CACHE_H
+#define KMS__VAULT_CACHE_H
+
+#include "base/id.h"
+#include "base/thread.h"
+#include "crypto/blob.h"
+#include "crypto/secret.h"
+#include "vault/record.h"
+
+#include <kms/alias.h>
+#include <stdatomic.h>
+
+/* What an entry is found by: a key reference as the caller wrote it, or key id and version. */
+#define KMS__LOOKUP_MAX KMS_ALIAS_SIZE
+
+typedef enum kms__lookup_kind {
+    KMS__LOOKUP_REFERENCE = 1,
+    KMS__LOOKUP_VERSION = 2
+} kms__lookup_kind;
+
+typedef struct kms__lookup {
+    kms__lookup_kind kind;
+    kms_slice bytes;
+} kms__lookup;
+
+/* Records that an entry was made from. */
+enum { KMS__MARK_ALIAS, KMS__MARK_KEY, KMS__MARK_VERSION, KMS__MARKS };
+
+/* A version opened for encrypting and decrypting. Nothing of it but the tag and the use bit
+ * changes while it can be found. */
+typedef struct kms__opened {
+    uint64_t incarnation;
+    _Atomic uint64_t number;
+    _Atomic bool used;
+    bool by_alias;
+    uint8_t kind;
+    uint16_t lookup_len;
+    uint8_t lookup[KMS__LOOKUP_MAX];
+    uint8_t key_id[KMS__ID_SIZE];
+    uint32_t version;
+    kms_suite suite;
+    uint8_t blob_prefix[KMS__BLOB_PREFIX];
+    uint8_t marks[KMS__MARKS][KMS__MARK_SIZE];
+    /* The suite's key, in a secret cell. */
+    uint8_t *suite_key;
+    struct kms__opened *next;
+} kms__opened;
+
+typedef struct kms__cache kms__cache;
+
+kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t entries_max);
+
+/* Frees everything; the secrets are their pool's to wipe. No thread may be in the cache. */
+void kms__cache_close(kms__cache *cache);
+
+/* Finds an entry and pins it with the thread's hazard pointer; NULL if there is none. */
+kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, kms__thread *thread,
+                            unsigned hazard);
+
+void kms__cache_unpin(kms__thread *thread, unsigned hazard);
+
+/* An entry to be filled, with a secret cell; nobody else sees it yet. */
+kms_status kms__cache_new(kms__cache *cache, kms__opened **entry);
+
+/* Gives back, wiped, an entry from kms__cache_new() that was not added. */
+void kms__cache_discard(kms__cache *cache, kms__opened *entry);
+
+/* Adds a filled entry in place of one of the same lookup, and leaves it pinned. */
+void kms__cache_add(kms__cache *cache, kms__opened *entry, kms__thread *thread, unsigned hazard);
+
+/* Removes an entry that no longer holds, if it is there still; it is wiped as soon as nobody has it
+ * pinned. The caller's own pin on it is taken away. */
+void kms__cache_drop(kms__cache *cache, const kms__opened *entry, kms__thread *thread,
+                     unsigned hazard);
+
+/* Whether the entry shows this revision. */
+static inline bool kms__opened_is_of(const kms__opened *entry, const kms_revision *revision)
+{
+    return entry->incarnation == revision->incarnation &&
+           atomic_load_explicit(&entry->number, memory_order_acquire) == revision->number;
+}
+
+#endif

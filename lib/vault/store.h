@@ -1,0 +1,52 @@
+/* The open store: all state of a handle lives here. */
+#ifndef KMS__VAULT_STORE_H
+#define KMS__VAULT_STORE_H
+
+#include "base/fork.h"
+#include "base/gate.h"
+#include "crypto/secret.h"
+#include "vault/cache.h"
+
+#include <kms/store.h>
+#include <stdatomic.h>
+
+struct kms_store {
+    /* kms__fork_epoch() of the process that opened it. */
+    uint64_t epoch;
+    kms_backend *engine;
+    kms_clock clock;
+    uint32_t busy_timeout_ms;
+    bool read_only;
+
+    uint8_t id[KMS_STORE_ID_SIZE];
+    /* Which store key seals new records. */
+    uint32_t generation;
+    /* KMS__USE_RECORDS of that store key, in a secret cell. */
+    uint8_t *records_key;
+    kms__secrets *secrets;
+
+    /* Whoever holds the gate owns header_block: the header's plaintext holds a secret. */
+    kms__gate gate;
+    uint8_t *header_block;
+    bool header_block_locked;
+
+    /* The largest change counter that this handle has seen. */
+    _Atomic uint64_t changes_seen;
+    kms__cache *cache;
+};
+
+/* KMS_ERR_FORKED in a child of the process that opened the store. */
+static inline kms_status kms__store_check(const kms_store *store)
+{
+    if (store == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "store is NULL");
+    if (store->epoch != kms__fork_epoch())
+        return kms_set_error(KMS_ERR_FORKED, "the store was opened before fork(): open it again "
+                                             "in this process");
+    return KMS_OK;
+}
+
+/* As kms__store_check(), and KMS_ERR_READ_ONLY if the store takes no changes. */
+kms_status kms__store_check_writable(const kms_store *store);
+
+#endif
