@@ -100,9 +100,13 @@ endif
 FEATURES += $(SODIUM_CFLAGS)
 DEP_LIBS += $(SODIUM_LIBS)
 
-# Only the tests and the examples need these two; a missing one is reported where it is used.
+# Only the tests and the examples need these; a missing one is reported where it is used.
 CHECK_CFLAGS  := $(shell $(PKG_CONFIG) --cflags check 2>/dev/null)
 CHECK_LIBS    := $(shell $(PKG_CONFIG) --libs check 2>/dev/null)
+ifeq ($(call found,jansson),yes)
+CHECK_CFLAGS  += -DKMS_HAVE_JANSSON=1 $(shell $(PKG_CONFIG) --cflags jansson)
+CHECK_LIBS    += $(shell $(PKG_CONFIG) --libs jansson)
+endif
 SQLITE_CFLAGS := $(shell $(PKG_CONFIG) --cflags sqlite3 2>/dev/null)
 SQLITE_LIBS   := $(shell $(PKG_CONFIG) --libs sqlite3 2>/dev/null)
 
@@ -204,7 +208,7 @@ $(EXAMPLE_PROGRAMS): $(BUILD)/examples/%: $$(call objects,$$(wildcard examples/$
 
 $(call objects,$(SUPPORT_SOURCES) $(TEST_SOURCES)): | need-check
 need-check:
-	@test -n '$(CHECK_LIBS)' || { echo 'The tests need Check (Debian: apt-get install check)' >&2; exit 1; }
+	@test -n '$(filter -lcheck%,$(CHECK_LIBS))' || { echo 'The tests need Check (Debian: apt-get install check)' >&2; exit 1; }
 $(call objects,$(EXAMPLE_SOURCES)): | need-sqlite
 need-sqlite:
 	@test -n '$(SQLITE_LIBS)' || { echo 'The examples need SQLite (Debian: apt-get install libsqlite3-dev)' >&2; exit 1; }

@@ -76,15 +76,12 @@ static kms_status check_decrypt(const void *blob, size_t blob_len, const void *p
     return KMS_OK;
 }
 
-static kms_status check_expected(const char *expected_key_id, const kms__blob *blob)
+static kms_status check_expected(const char *expected_key_id, const uint8_t expected[KMS__ID_SIZE],
+                                 const kms__blob *blob)
 {
-    uint8_t expected[KMS__ID_SIZE];
     char text[KMS_KEY_ID_SIZE];
 
-    if (expected_key_id == NULL)
-        return KMS_OK;
-    KMS__TRY(kms__key_id_parse(expected_key_id, expected));
-    if (memcmp(expected, blob->key_id, KMS__ID_SIZE) == 0)
+    if (expected_key_id == NULL || memcmp(expected, blob->key_id, KMS__ID_SIZE) == 0)
         return KMS_OK;
     kms__id_format(blob->key_id, text);
     return kms_set_error(KMS_ERR_INCORRECT_KEY, "the blob was made by key %s, not by key %s", text,
@@ -117,7 +114,7 @@ static kms_status open_blob(const kms__opened *opened, kms__associated *associat
     /* The commitment is public: no need to compare it in constant time. */
     if (!kind_is_taken(blob->kind) || blob->suite != opened->suite ||
         memcmp(blob->commitment, commitment, KMS_COMMITMENT_SIZE) != 0)
-        return KMS_ERR_INVALID_CIPHERTEXT;
+        return KMS_ERR_INVALID_CIPHERTEXT; /* the caller makes the sentence */
     return kms__aead_open(opened->suite, opened->suite_key, blob->nonce,
                           kms__associated_end(associated, blob->header), blob->sealed, plain);
 }
@@ -127,6 +124,7 @@ kms_status kms_decrypt_expecting(kms_store *store, const char *expected_key_id,
                                  void *plain, size_t plain_size, size_t *plain_len,
                                  kms_key_used *used)
 {
+    uint8_t expected[KMS__ID_SIZE] = {0};
     kms__associated associated;
     kms__blob parts;
     kms__pin pin;
@@ -134,9 +132,11 @@ kms_status kms_decrypt_expecting(kms_store *store, const char *expected_key_id,
 
     KMS__TRY(kms__store_check(store));
     KMS__TRY(check_decrypt(blob, blob_len, plain, plain_size, plain_len));
+    if (expected_key_id != NULL)
+        KMS__TRY(kms__key_id_parse(expected_key_id, expected));
     KMS__TRY(kms__associated_begin(context, &associated));
     KMS__TRY(kms__blob_read(blob, blob_len, &parts));
-    KMS__TRY(check_expected(expected_key_id, &parts));
+    KMS__TRY(check_expected(expected_key_id, expected, &parts));
     KMS__TRY(kms__pin_version(store, parts.key_id, parts.key_version, 0, &pin));
     st = open_blob(pin.opened, &associated, &parts, plain);
     kms__pin_release(&pin);

@@ -28,12 +28,6 @@ static bool has_magic(kms__reader *reader)
     return magic.len == MAGIC_SIZE && memcmp(magic.data, MAGIC, MAGIC_SIZE) == 0;
 }
 
-static bool fields_are_known(uint8_t suite, uint8_t kind, uint32_t key_version)
-{
-    return (suite == KMS_SUITE_XCHACHA20_POLY1305 || suite == KMS_SUITE_AES_256_GCM) &&
-           kind >= KMS_BLOB_DATA && kind <= KMS_BLOB_DETERMINISTIC && key_version >= 1;
-}
-
 static kms_status not_a_blob(size_t len)
 {
     return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
@@ -60,11 +54,19 @@ kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob)
     blob->commitment = kms__read_slice(&reader, KMS_COMMITMENT_SIZE).data;
     blob->nonce = kms__read_slice(&reader, KMS__BLOB_HEADER - KMS__BLOB_NONCE_AT).data;
     blob->sealed = kms__read_slice(&reader, reader.left);
-    if (!kms__reader_ok(&reader) || len < KMS_BLOB_OVERHEAD || format != KMS__BLOB_FORMAT ||
-        !fields_are_known(suite, kind, blob->key_version))
+    if (!kms__reader_ok(&reader) || len < KMS_BLOB_OVERHEAD || format != KMS__BLOB_FORMAT)
         return not_a_blob(len);
     blob->header = data;
     blob->suite = (kms_suite)suite;
     blob->kind = (kms_blob_kind)kind;
     return KMS_OK;
+}
+
+kms_status kms__blob_check_fields(const kms__blob *blob)
+{
+    if ((blob->suite == KMS_SUITE_XCHACHA20_POLY1305 || blob->suite == KMS_SUITE_AES_256_GCM) &&
+        blob->kind >= KMS_BLOB_DATA && blob->kind <= KMS_BLOB_DETERMINISTIC &&
+        blob->key_version >= 1)
+        return KMS_OK;
+    return not_a_blob(blob->sealed.len + KMS__BLOB_HEADER);
 }

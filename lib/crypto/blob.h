@@ -33,8 +33,13 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
                             const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version,
                             const uint8_t commitment[KMS_COMMITMENT_SIZE]);
 
-/* Reads a blob's parts in place. KMS_ERR_NEWER_FORMAT, KMS_ERR_INVALID_CIPHERTEXT. */
+/* Reads a blob's parts in place. KMS_ERR_NEWER_FORMAT, KMS_ERR_INVALID_CIPHERTEXT. Suite, kind and
+ * version are as they stand there, perhaps none that a blob has: whoever opens a blob compares them
+ * with its key's, whose state is told first. */
 kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob);
+
+/* KMS_ERR_INVALID_CIPHERTEXT for a suite, kind or version that no blob has. */
+kms_status kms__blob_check_fields(const kms__blob *blob);
 
 /* The associated data of one blob: its header, and the context behind it. */
 typedef struct kms__associated {

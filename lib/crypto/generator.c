@@ -1,4 +1,5 @@
 #include "crypto/generator.h"
+#include "crypto/stack.h"
 
 #include <signal.h>
 #include <sodium.h>
@@ -48,6 +49,7 @@ static void refill(generator *state)
     memcpy(key, state->next.key, sizeof key);
     (void)crypto_stream_chacha20((unsigned char *)&state->next, sizeof state->next, nonce, key);
     sodium_memzero(key, sizeof key);
+    sodium_stackzero(KMS__STACK_USED);
     state->left = state->budget < BUFFER_SIZE ? state->budget : BUFFER_SIZE;
     state->budget -= state->left;
 }

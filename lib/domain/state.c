@@ -23,11 +23,11 @@ static const struct {
 kms_status kms__state_allows(kms_key_state state, kms_operation operation)
 {
     if (state < KMS_KEY_ENABLED || state > KMS_KEY_PENDING_IMPORT)
-        return KMS_ERR_NEWER_FORMAT;
+        return KMS_ERR_NEWER_FORMAT; /* the caller makes the sentence */
     for (size_t i = 0; i < sizeof law / sizeof *law; i++)
         if (law[i].operation == operation)
             return law[i].answer[state - KMS_KEY_ENABLED];
-    return KMS_ERR_INVALID_ARGUMENT;
+    return KMS_ERR_INVALID_ARGUMENT; /* the caller makes the sentence */
 }
 
 static const char *why(kms_status status, kms_key_state state)

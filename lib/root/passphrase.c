@@ -139,7 +139,7 @@ kms_status kms_root_passphrase(kms_root **root, const void *passphrase, size_t p
     made->passphrase = kms__secret_block(passphrase_len, &locked);
     if (made->passphrase == NULL) {
         free(made);
-        return KMS_ERR_NO_MEMORY;
+        return kms_error_status();
     }
     memcpy(made->passphrase, passphrase, passphrase_len);
     *root = &made->base;

@@ -71,7 +71,7 @@ kms_status kms_root_raw(kms_root **root, const void *key, size_t key_len)
     made->key = kms__secret_block(KMS_ROOT_KEY_SIZE, &locked);
     if (made->key == NULL) {
         free(made);
-        return KMS_ERR_NO_MEMORY;
+        return kms_error_status();
     }
     memcpy(made->key, key, KMS_ROOT_KEY_SIZE);
     *root = &made->base;

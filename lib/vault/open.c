@@ -20,7 +20,7 @@ static kms_status take_memory(kms_store *store, bool demand_locked, uint32_t cac
     store->records_key = cell;
     store->header_block = kms__secret_block(sizeof(kms__header_block), &store->header_block_locked);
     if (store->header_block == NULL)
-        return KMS_ERR_NO_MEMORY;
+        return kms_error_status();
     if (demand_locked && !store->header_block_locked)
         return kms_set_error(KMS_ERR_NOT_LOCKED,
                              "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");

@@ -1,0 +1,233 @@
+#!/bin/bash
+# Runs the examples on small sizes, as their reader would, and looks at what they did: not only at
+# what they say.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+examples=$(cd "${KMS_BUILD:-build}/examples" && pwd) || exit 1
+python=${PYTHON:-python3}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failures=0
+fail()
+{
+    echo "FAIL: $*"
+    failures=$((failures + 1))
+}
+
+uuid='[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'
+
+# in_file REGEX FILE : a line of the file is this, from its beginning to its end
+in_file()
+{
+    grep -qxE -- "$1" "$2" || { fail "no line of $(basename "$2") is '$1'"; cat "$2"; }
+}
+
+# absent TEXT FILE... : no file has the text among its bytes
+absent()
+{
+    local text=$1
+    shift
+    ! grep -qaF -- "$text" "$@" || fail "'$text' can be read in one of $*"
+}
+
+listed_in_the_readme()
+{
+    local folder
+    for folder in examples/*/; do
+        grep -q "^| \[$(basename "$folder")\]" examples/README.md ||
+            fail "examples/README.md has no line for $folder"
+    done
+    awk '/^```c$/ && !seen { seen = 1; inside = 1; next } /^```$/ { inside = 0 } inside' README.md |
+        diff - examples/twenty_lines/main.c ||
+        fail "the first program in README.md is not examples/twenty_lines/main.c"
+}
+
+# The second run meets the store of the first, and the key that its alias was moved to.
+twenty_lines()
+{
+    local folder=$scratch/twenty_lines
+    local line="1 Main Street: encrypted under ($uuid), new data under ($uuid)"
+    local first second
+    mkdir "$folder"
+    first=$(cd "$folder" && "$examples/twenty_lines" 2>&1)
+    if [[ $first == *'no LMDB engine'* ]]; then
+        echo "SKIP: the examples keep their stores in LMDB, which this build has not"
+        exit 77
+    fi
+    second=$(cd "$folder" && "$examples/twenty_lines" 2>&1)
+    local old new
+    [[ $first =~ ^$line$ ]] || fail "twenty_lines said: $first"
+    old=${BASH_REMATCH[1]-} new=${BASH_REMATCH[2]-none}
+    [[ $second =~ ^$line$ ]] || fail "twenty_lines said the second time: $second"
+    [[ $old != "$new" ]] || fail 'twenty_lines did not rotate'
+    [[ ${BASH_REMATCH[1]-} == "$new" ]] || fail 'the second run of twenty_lines met another key'
+    absent 'Main Street' "$folder"/*
+}
+
+manual_rotation()
+{
+    local folder=$scratch/manual_rotation out a b
+    mkdir "$folder"
+    out=$scratch/manual_rotation.out
+    PASSPHRASE='a passphrase of the test' "$examples/manual_rotation" "$folder/app.kms" >"$out" 2>&1 ||
+        { fail 'manual_rotation failed'; cat "$out"; return; }
+    a=$(sed -nE "s/^1\. .*CMK-A: ($uuid)$/\1/p" "$out")
+    b=$(sed -nE "s/^1\. .*CMK-B: ($uuid)$/\1/p" "$out")
+    [[ -n $a && -n $b && $a != "$b" ]] || fail "manual_rotation made the keys '$a' and '$b'"
+    # Before the rotation all five are of A; after it the old ones still are, the new ones of B.
+    diff <(sed -nE "s/^ +([a-z_]+) +opened with key ($uuid), version 1$/\1 \2/p" "$out") \
+        <(for key in "$a" "$a" "$b"; do
+            printf "%s $key\n" id_card credit_card home_address object tls_profile
+        done) || fail 'manual_rotation opened something with another key'
+    absent 'a passphrase of the test' "$folder"/*
+    absent '11010519491231002X' "$folder"/*
+
+    # What is there already is left alone.
+    local before after
+    before=$(sha256sum "$folder/app.kms")
+    PASSPHRASE=x "$examples/manual_rotation" "$folder/app.kms" >"$out" 2>&1 &&
+        fail 'manual_rotation took a store that was there'
+    grep -q '^KMS_ERR_ALREADY_EXISTS: ' "$out" || { fail 'it said:'; cat "$out"; }
+    after=$(sha256sum "$folder/app.kms")
+    [[ $before == "$after" ]] || fail 'manual_rotation changed a store that was there'
+    env -u PASSPHRASE "$examples/manual_rotation" "$folder/none.kms" >/dev/null 2>&1
+    [[ $? -eq 2 && ! -e $folder/none.kms ]] || fail 'manual_rotation ran without a passphrase'
+}
+
+# quickstart ARGUMENT... : a run that must succeed; what it said is then in quickstart.out
+quickstart()
+{
+    "$examples/quickstart" "$@" >"$scratch/quickstart.out" 2>&1 ||
+        { fail "quickstart $*"; cat "$scratch/quickstart.out"; }
+}
+
+# quickstart_refuses SENTENCE ARGUMENT... : a run that must fail, and say why
+quickstart_refuses()
+{
+    local sentence=$1
+    shift
+    "$examples/quickstart" "$@" >"$scratch/refused.out" 2>&1 && fail "quickstart $* succeeded"
+    grep -qF -- "$sentence" "$scratch/refused.out" ||
+        { fail "quickstart $* did not say: $sentence"; cat "$scratch/refused.out"; }
+}
+
+# The database and the files as another program sees them: argument 1 is the folder, 2 what --print
+# said, 3 and 4 the ids of CMK-A and CMK-B.
+examine='
+import os, sqlite3, sys
+folder, printed, cmk_a, cmk_b = sys.argv[1:]
+customers = [line.rstrip("\n").split("\t") for line in open(printed, encoding="utf-8")]
+assert len(customers) == 400, len(customers)
+
+def id_number_is_valid(number):     # GB 11643, ISO 7064 MOD 11-2
+    values = [10 if character == "X" else int(character) for character in number]
+    return len(values) == 18 and sum(v << (17 - i) for i, v in enumerate(values)) % 11 == 1
+
+def card_number_is_valid(number):   # ISO/IEC 7812-1, Luhn
+    values = [int(character) * (2 - i % 2) for i, character in enumerate(number)]
+    return len(values) == 16 and sum(v // 10 + v % 10 for v in values) % 10 == 0
+
+assert id_number_is_valid("11010519491231002X") and card_number_is_valid("4111111111111111")
+for _, name, id_number, card_number, home_address in customers:
+    assert id_number_is_valid(id_number) and card_number_is_valid(card_number), name
+assert len({tuple(customer[2:]) for customer in customers}) == 400
+
+files = {name: open(os.path.join(folder, name), "rb").read() for name in os.listdir(folder)}
+assert {"customers.db", "customers.db-wal", "keys.kms", "keys.kms-lock"} <= set(files), list(files)
+windows = {data[i:i + 8] for data in files.values() for i in range(len(data) - 7)}
+fields = [field.encode() for customer in customers for field in customer[2:]]
+assert not windows & {f[i:i + 8] for f in fields for i in range(len(f) - 7)}
+assert windows >= {c[1].encode()[i:i + 8] for c in customers for i in range(len(c[1]) - 7)}
+
+database = sqlite3.connect(os.path.join(folder, "customers.db"))
+rows = list(database.execute("SELECT * FROM customers ORDER BY id"))
+assert [(row[0], row[1]) for row in rows] == [(int(c[0]), c[1]) for c in customers]
+blobs = [(blob, plain) for row, customer in zip(rows, customers)
+         for blob, plain in zip(row[2:], customer[2:])]
+header = b"KMS\x01\x01\x01" + bytes.fromhex(cmk_b.replace("-", "")) + b"\0\0\0\x01"
+for blob, plain in blobs:
+    assert blob.startswith(header) and len(blob) == len(plain) + 98, blob[:26]
+assert len({blob[58:82] for blob, _ in blobs}) == 1200, "a nonce came twice"
+assert bytes.fromhex(cmk_a.replace("-", "")) in files["keys.kms"], "CMK-A is gone"
+'
+
+quickstart_in_a_directory()
+{
+    local folder=$scratch/quickstart out=$scratch/quickstart.out a b
+    "$examples/quickstart" --print 400 >"$scratch/printed"
+    quickstart --records 200 --directory "$folder"
+    a=$(sed -nE "s/^ +CMK-A is ($uuid), .*/\1/p" "$out")
+    b=$(sed -nE "s/^ +CMK-B is ($uuid), .*/\1/p" "$out")
+    in_file " +$a +1 +200  CMK-A" "$out"
+    in_file " +$b +1 +200  CMK-B, alias/MyAppKey" "$out"
+    in_file " +$b +1 +400  CMK-B, alias/MyAppKey" "$out"
+    [[ $(grep -cE "^ +$a +1 " "$out") -eq 1 ]] || fail 'rows are under CMK-A in the end'
+    [[ $(grep -cE '^ +encrypted and written +200 +[0-9.]+ s +[0-9,]+ rows/s$' "$out") -eq 2 ]] ||
+        fail 'not twice 200 customers were written'
+    [[ $(grep -cE '^ +read, decrypted and compared +400 +[0-9.]+ s +[0-9,]+ rows/s$' "$out") -eq 2 ]] ||
+        fail 'not twice 400 customers were read'
+    in_file ' +re-encrypted +200 +[0-9.]+ s +[0-9,]+ rows/s' "$out"
+    in_file ' +every record of the store is authentic .*, after 4 changes' "$out"
+    in_file ' +1,200 encrypted fields and the passphrase: 0 of [0-9],[0-9]{3} pieces found' "$out"
+    absent 'two ferns' "$folder"/*
+    "$python" -c "$examine" "$folder" "$scratch/printed" "$a" "$b" ||
+        fail 'the database or the files are not what they should be'
+}
+
+# It runs again in its own directory, and in nobody else's.
+quickstart_and_other_files()
+{
+    local folder=$scratch/quickstart other=$scratch/other
+    quickstart --records 20 --directory "$folder"
+    in_file ' +120 encrypted fields and the passphrase: 0 of [0-9]+ pieces found' \
+        "$scratch/quickstart.out"
+
+    # The search finds what is there: here in a file that somebody else put beside the others.
+    sed -n 7p "$scratch/printed" | cut -f 5 >"$folder/somebody's"
+    quickstart_refuses 'plaintext lies in the files' --records 20 --directory "$folder"
+    grep -q Room "$folder/somebody's" || fail "quickstart removed somebody else's file"
+
+    mkdir "$other"
+    echo precious >"$other/customers.db"
+    quickstart_refuses 'is not an empty directory' --records 20 --directory "$other"
+    [[ $(ls "$other") == customers.db && $(<"$other/customers.db") == precious ]] ||
+        fail "quickstart touched somebody else's directory"
+
+    flock "$folder/made-by-libkms-quickstart" \
+        "$examples/quickstart" --records 20 --directory "$folder" >"$scratch/refused.out" 2>&1 &&
+        fail 'two runs went on in one directory'
+    grep -qF 'another quickstart is at work' "$scratch/refused.out" || cat "$scratch/refused.out"
+}
+
+# Without --directory it leaves nothing behind, also when it is interrupted.
+quickstart_in_a_temporary_directory()
+{
+    local temporary=$scratch/temporary pid
+    mkdir "$temporary"
+    TMPDIR=$temporary quickstart --records 20
+    [[ -z $(ls "$temporary") ]] || fail "quickstart left $(ls "$temporary")"
+    TMPDIR=$temporary quickstart --records 20 --keep
+    [[ -s $(echo "$temporary"/*/customers.db) ]] || fail 'quickstart --keep kept nothing'
+    rm -rf "${temporary:?}"/*
+
+    TMPDIR=$temporary "$examples/quickstart" --records 1000000 >"$scratch/interrupted" 2>&1 &
+    pid=$!
+    for ((i = 0; i < 200; i++)); do
+        [[ -s $(echo "$temporary"/*/customers.db-wal) ]] && break
+        sleep 0.05
+    done
+    kill -TERM "$pid"
+    wait "$pid" && fail 'an interrupted quickstart succeeded'
+    grep -q '^quickstart: interrupted$' "$scratch/interrupted" ||
+        { fail 'quickstart was not interrupted'; cat "$scratch/interrupted"; }
+    [[ -z $(ls "$temporary") ]] || fail "an interrupted quickstart left $(ls "$temporary")"
+}
+
+listed_in_the_readme
+twenty_lines
+manual_rotation
+quickstart_in_a_directory
+quickstart_and_other_files
+quickstart_in_a_temporary_directory
+exit $((failures > 0))
