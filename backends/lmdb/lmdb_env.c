@@ -119,6 +119,14 @@ static kms_status open_lock_file(lmdb_env *env, const lmdb_found *found)
     return st.st_size == 0 ? fill_lock_file(env, found) : KMS_OK;
 }
 
+/* Between the look at the file and its opening; open() begins again then, a few times. */
+static kms_status changed(const lmdb_env *env)
+{
+    return kms_set_error(KMS_ERR_STORE_REPLACED,
+                         "%s: the file was replaced while it was being opened: open it again",
+                         kms__lmdb_label(env->real_path));
+}
+
 /* The description that will carry the write lock: its own, so that a child can let go of it. */
 static kms_status open_write_lock(lmdb_env *env)
 {
@@ -131,7 +139,7 @@ static kms_status open_write_lock(lmdb_env *env)
         return kms__lmdb_fail(env->real_path, "opening the store for writing", errno);
     }
     if (fstat(env->write_lock.fd, &st) != 0 || !kms__lmdb_same(kms__lmdb_identity(&st), env->data))
-        return KMS_ERR_STORE_REPLACED;
+        return changed(env);
     return KMS_OK;
 }
 
@@ -147,7 +155,7 @@ static kms_status check_descriptor(lmdb_env *env)
     int flags = fcntl(fd, F_GETFD);
     if (flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) != 0 || fstat(fd, &st) != 0)
         return kms__lmdb_fail(env->real_path, "opening the store", errno);
-    return kms__lmdb_same(kms__lmdb_identity(&st), env->data) ? KMS_OK : KMS_ERR_STORE_REPLACED;
+    return kms__lmdb_same(kms__lmdb_identity(&st), env->data) ? KMS_OK : changed(env);
 }
 
 static kms_status first_read_failed(const lmdb_env *env, int rc)
@@ -239,7 +247,7 @@ static kms_status env_start_guarded(lmdb_env *env, lmdb_handle *handle, lmdb_fou
     if (status == KMS_OK)
         status = kms__lmdb_inspect(handle->path, found);
     if (status == KMS_OK && !kms__lmdb_same(found->id, env->data))
-        status = KMS_ERR_STORE_REPLACED;
+        status = changed(env);
     if (status == KMS_OK) {
         sweep_draft(env);
         status = kms__lmdb_guard_adopt(&guard, env->guard_path, env->lock_path, env->data);
@@ -312,9 +320,6 @@ kms_status kms__lmdb_env_open(lmdb_handle *handle, const kms_backend_how *how)
     for (int i = 0; i < OPEN_ATTEMPTS && status == KMS_ERR_STORE_REPLACED; i++)
         status = env_find_or_make(handle, how);
     kms__lmdb_registry_unlock();
-    if (status == KMS_ERR_STORE_REPLACED)
-        return kms_set_error(status, "%s: the file keeps being replaced while it is being opened",
-                             kms__lmdb_label(handle->path));
     return status;
 }
 

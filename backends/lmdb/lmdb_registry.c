@@ -19,6 +19,8 @@
 /* Held while something is opened or closed, which may take long. */
 static pthread_mutex_t open_mutex = PTHREAD_MUTEX_INITIALIZER;
 static lmdb_env *envs;
+/* Those of ancestors: never closed, and kept so that a search for leaks finds them. */
+static lmdb_env *inherited;
 
 /* Held for moments only, fork() among them: so no descriptor is ever missing in the list. */
 static pthread_mutex_t fd_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -44,6 +46,11 @@ static void after_fork_in_child(void)
         holder->fd = -1;
     }
     fds = NULL;
+    lmdb_env **end = &envs;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = inherited;
+    inherited = envs;
     envs = NULL;
     atomic_fetch_add(&generation, 1);
     /* Threads that held these are not here any more. */

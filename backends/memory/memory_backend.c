@@ -203,7 +203,7 @@ static kms_status memory_begin(kms_backend *backend, unsigned mode, kms_txn **tx
     pthread_mutex_lock(&memory->mutex);
     status = begin_locked(memory, mode, &begun);
     pthread_mutex_unlock(&memory->mutex);
-    if (status != KMS_OK)
+    if (begun == NULL)
         return status;
     *txn = &begun->base;
     *revision = begun->revision;

@@ -1,5 +1,6 @@
 #include "memory_tree.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -302,9 +303,12 @@ static const node *leftmost(const node *at)
 /* key is there. */
 static void take_out(struct kms__tree_stock *stock, node **slot, kms_slice key)
 {
-    node *at = own(stock, slot);
-    int order = compare(key, record_key(at->record));
+    node *at;
+    int order;
 
+    assert(*slot != NULL);
+    at = own(stock, slot);
+    order = compare(key, record_key(at->record));
     if (order < 0) {
         take_out(stock, &at->left, key);
     } else if (order > 0) {

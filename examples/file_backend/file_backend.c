@@ -9,6 +9,7 @@
  */
 #include "file_backend.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -303,6 +304,7 @@ static kms_status file_begin(kms_backend *backend, unsigned mode, kms_txn **txn,
         free(begun);
         return status;
     }
+    assert(begun->image != NULL);
     *revision = begun->image->header.revision;
     *txn = &begun->base;
     return KMS_OK;

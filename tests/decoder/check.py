@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+"""Holds blobs and stores of libkms against their descriptions, through the independent decoder.
+
+    check.py blobs FILE...                 every blob opens to its plaintext, altered ones do not
+    check.py page PAGE FILE                the page's vectors are those of FILE
+    check.py store STORE DESCRIPTION       a store holds what it should, altered ones are refused
+    check.py store-page PAGE STORE DESCRIPTION   the page's vectors are those of the store
+    check.py store-vectors STORE DESCRIPTION     prints these
+
+tests/support/fixture_text.h has the grammar of the descriptions.
+"""
+
+import random
+import sys
+import uuid
+
+import decoder
+from decoder import Refused
+
+KINDS = ('blob', 'store', 'key', 'version', 'alias', 'record')
+FLIPS = 48
+
+
+class Wrong(Exception):
+    pass
+
+
+def expect(condition, *what):
+    if not condition:
+        raise Wrong(' '.join(str(w) for w in what))
+
+
+# --- Descriptions --------------------------------------------------------------------------------
+
+def parse(text):
+    records, line_before = [], None
+    for line in text.splitlines():
+        if line.startswith(' '):
+            line_before[-1] += line.strip()
+        elif line and not line.startswith('#'):
+            words = line.split(' ')
+            if words[0] in KINDS:
+                records.append({'': words, 'context': []})
+            elif words[0] == 'context':
+                records[-1]['context'].append(words[1:])
+                line_before = records[-1]['context'][-1]
+            else:
+                records[-1][words[0]] = words[1:]
+                line_before = records[-1][words[0]]
+    return records
+
+
+def parse_file(path):
+    with open(path, encoding='ascii') as file:
+        return parse(file.read())
+
+
+def unhex(word):
+    return b'' if word == '-' else bytes.fromhex(word)
+
+
+def data(record, field):
+    return unhex(record[field][0])
+
+
+def pairs_of(record):
+    return [(unhex(key), unhex(value)) for key, value in record['context']]
+
+
+def key_id_of(record, field='key-id'):
+    return uuid.UUID(record[field][0]).bytes
+
+
+def of_kind(records, kind):
+    return [r for r in records if r[''][0] == kind]
+
+
+# --- Blobs ---------------------------------------------------------------------------------------
+
+def refusal(what, *args):
+    """The status that a call answers; 'OK' if it opens."""
+    try:
+        what(*args)
+    except Refused as refused:
+        return refused.status
+    return 'OK'
+
+
+def finder_of(record):
+    wanted = key_id_of(record), int(record['key-version'][0])
+
+    def find(key_id, version):
+        if key_id != wanted[0]:
+            raise Refused('KEY_NOT_FOUND')
+        if version != wanted[1]:
+            raise Refused('INVALID_CIPHERTEXT')
+        return data(record, 'material'), int(record['suite'][0])
+    return find
+
+
+def check_values_on_the_way(record):
+    material, version = data(record, 'material'), int(record['key-version'][0])
+    suite, key_id = int(record['suite'][0]), key_id_of(record)
+    key = decoder.suite_key_of(suite, material, key_id, version)
+    fields = decoder.read_blob(data(record, 'blob-bytes'))
+    expect(fields[:4] == (suite, int(record['kind'][0]), key_id, version), record[''], 'fields')
+    expected = {'suite-key': key, 'commitment': decoder.commitment_of(material, key_id, version),
+                'nonce': fields[5], 'context-bytes': decoder.canonical_context(pairs_of(record)),
+                'message-key': decoder.message_key_of(key, fields[5])}
+    for field, value in expected.items():
+        if field in record:
+            expect(data(record, field) == value, record[''], field, value.hex())
+
+
+def expected_refusal(at):
+    """What a blob with one bit flipped at this place gets, by the table in the page."""
+    if at == 3:
+        return ('NEWER_FORMAT', 'INVALID_CIPHERTEXT')
+    return ('KEY_NOT_FOUND',) if 6 <= at < 22 else ('INVALID_CIPHERTEXT',)
+
+
+def check_altered(blob, pairs, find, thorough):
+    bits = range(len(blob) * 8)
+    for bit in bits if thorough else random.sample(bits, FLIPS):
+        altered = bytearray(blob)
+        altered[bit // 8] ^= 1 << bit % 8
+        got = refusal(decoder.open_blob, bytes(altered), pairs, find)
+        expect(got in expected_refusal(bit // 8), 'bit', bit, 'flipped:', got)
+    for length in range(len(blob)) if thorough else random.sample(range(len(blob)), FLIPS):
+        got = refusal(decoder.open_blob, blob[:length], pairs, find)
+        expect(got == 'INVALID_CIPHERTEXT', 'cut to', length, got)
+    contexts = [pairs + [(b'one more', b'')], pairs[:-1], [(k, v + b'x') for k, v in pairs],
+                [(k + b'x', v) for k, v in pairs], [(k + v[:1], v[1:]) for k, v in pairs]]
+    for context in contexts:
+        if sorted(context) != sorted(pairs):
+            got = refusal(decoder.open_blob, blob, context, find)
+            expect(got == 'INVALID_CIPHERTEXT', 'another context:', got)
+
+
+def check_blob(record, thorough):
+    blob, pairs, find = data(record, 'blob-bytes'), pairs_of(record), finder_of(record)
+    check_values_on_the_way(record)
+    expect(len(blob) == len(data(record, 'plaintext')) + decoder.BLOB_OVERHEAD, 'size')
+    opened = decoder.open_blob(blob, list(reversed(pairs)), find)
+    expect(opened == data(record, 'plaintext'), record[''], 'another plaintext')
+    check_altered(blob, pairs, find, thorough)
+
+
+def check_blobs(paths):
+    count = 0
+    for path in paths:
+        for record in parse_file(path):
+            check_blob(record, len(data(record, 'blob-bytes')) < 130)
+            count += 1
+    print(f'{count} blobs')
+
+
+def vectors_in(page):
+    with open(page, encoding='utf-8') as file:
+        return file.read().split('## Test vectors')[1].split('```')[1].strip()
+
+
+def check_page(page, path):
+    records = parse(vectors_in(page))
+    expect(len(records) >= 6 and records == parse_file(path)[:len(records)],
+           f'the vectors of {page} are not those of {path}')
+    print(f'{len(records)} vectors of {page}')
+
+
+# --- Stores --------------------------------------------------------------------------------------
+
+def root_of(description):
+    record = of_kind(description, 'store')[0]
+    if 'root-key' in record:
+        return decoder.raw_root(data(record, 'root-key'))
+    return decoder.passphrase_root(data(record, 'passphrase'))
+
+
+def check_key(store, record, versions):
+    key = store.keys[uuid.UUID(record[''][1]).bytes]
+    for field in ('state', 'spec', 'usage', 'origin', 'created-ms', 'primary-version'):
+        expect(key[field] == int(record[field][0]), record[''], field, key[field])
+    expect(len(key['versions']) == int(record['version-count'][0]) == len(versions), 'versions')
+    for number, (version, record_of) in enumerate(zip(key['versions'], versions), 1):
+        expect(number == int(record_of[''][1]), 'order')
+        for field in ('state', 'suite', 'created-ms'):
+            expect(version[field] == int(record_of[field][0]), record_of[''], field)
+        expect(version['commitment'] == data(record_of, 'commitment'), 'commitment')
+
+
+def check_alias(store, record):
+    alias, before = store.aliases[record[''][1]], record['previous-key-id'][0]
+    expect(alias['key-id'] == key_id_of(record), record[''], 'key id')
+    expect(alias['previous-key-id'] == (None if before == '-' else uuid.UUID(before).bytes),
+           record[''], 'key id before')
+    for field in ('created-ms', 'moved-ms'):
+        expect(alias[field] == int(record[field][0]), record[''], field)
+
+
+def check_store_blob(store, record):
+    args = data(record, 'blob-bytes'), pairs_of(record)
+    if record[''][1] == 'disabled':
+        expect(refusal(store.open_blob, *args) == 'DISABLED', record[''])
+    else:
+        expect(store.open_blob(*args) == data(record, 'plaintext'), record[''])
+
+
+def check_refused(what, records, root):
+    got = refusal(decoder.Store, records, root)
+    expect(got != 'OK', what, 'was not noticed')
+
+
+def check_altered_store(records, root):
+    """Every record changed, taken away and put in another's place."""
+    for key, value in records.items():
+        at = random.randrange(len(value))
+        changed = value[:at] + bytes([value[at] ^ 1 << random.randrange(8)]) + value[at + 1:]
+        check_refused(f'{key}, changed at {at},', {**records, key: changed}, root)
+        check_refused(f'{key}, cut,', {**records, key: value[:-1]}, root)
+        check_refused(f'{key}, removed,', {k: v for k, v in records.items() if k != key}, root)
+        check_refused(f'{key}, copied,', {**records, key + b'x': value}, root)
+        for other in records:
+            if other != key and other[:1] == key[:1]:
+                check_refused(f'{key}, swapped,', {**records, key: records[other], other: value},
+                              root)
+
+
+def check_store(path, description_path):
+    description = parse_file(description_path)
+    records, root = decoder.read_lmdb(path), root_of(description)
+    store = decoder.Store(records, root)
+    record = of_kind(description, 'store')[0]
+    keys, aliases = of_kind(description, 'key'), of_kind(description, 'alias')
+    expect(store.id == data(record, 'store-id'), 'store id')
+    expect(store.changes == int(record['changes'][0]), 'changes')
+    expect(len(store.keys) == len(keys) and len(store.aliases) == len(aliases), 'counts')
+    for key in keys:
+        check_key(store, key, [v for v in of_kind(description, 'version')
+                               if v['key-id'] == key[''][1:]])
+    for alias in aliases:
+        check_alias(store, alias)
+    for blob in of_kind(description, 'blob'):
+        check_store_blob(store, blob)
+    if root[0] == b'raw':
+        check_altered_store(records, root)
+    check_refused('another root key', records, decoder.raw_root(bytes(range(32))))
+    print(f'{path}: {len(keys)} keys, {len(aliases)} aliases, '
+          f'{len(of_kind(description, "blob"))} blobs')
+
+
+def lines(field, value):
+    digits = value.hex() or '-'
+    return f'{field} ' + '\n    '.join(digits[i:i + 80] for i in range(0, len(digits), 80))
+
+
+def store_vectors(path, description_path):
+    store = decoder.Store(decoder.read_lmdb(path), root_of(parse_file(description_path)))
+    out = ['record boot', lines('key', b'B'), lines('value', store.boot)]
+    out += [lines(field, value) for field, value in store.unlocking.items()]
+    out += [lines('store-key', store.store_key), lines('records-key', store.records_key)]
+    shown = set()
+    for key in sorted(store.records):
+        if key[:1] in b'AHIKV' and key[:1] not in shown:
+            shown.add(key[:1])
+            out += ['', f'record {chr(key[0])}', lines('key', key),
+                    lines('value', store.records[key]), lines('plaintext', store.plain(key))]
+            if key != b'H':
+                out += [lines('mark', decoder.mark_of(store.records[key])),
+                        lines('set-hash-part', store.set_member(key))]
+    return '\n'.join(out)
+
+
+def check_store_page(page, path, description_path):
+    expect(vectors_in(page) == store_vectors(path, description_path),
+           f'the vectors of {page} are not those of {path}')
+    print(f'vectors of {page}')
+
+
+def main(args):
+    command, rest = args[0], args[1:]
+    if command == 'store-vectors':
+        print(store_vectors(*rest))
+    elif command == 'blobs':
+        check_blobs(rest)
+    else:
+        {'page': check_page, 'store': check_store, 'store-page': check_store_page}[command](*rest)
+
+
+if __name__ == '__main__':
+    try:
+        main(sys.argv[1:])
+    except (Wrong, Refused) as wrong:
+        sys.exit(f'{" ".join(sys.argv[1:])}: {wrong}')
