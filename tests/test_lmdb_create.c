@@ -259,7 +259,7 @@ START_TEST(a_store_cannot_be_made_for_reading_only)
 {
     const char *path = trial_path("store");
     kms_backend *engine = trial_engine(path, 0);
-    kms_backend_how how = {1, KMS_BACKEND_READ_ONLY, 0};
+    kms_backend_how how = {.version = 1, .flags = KMS_BACKEND_READ_ONLY};
     trial_is(engine->ops->create(engine, &how, NULL, 0), KMS_ERR_READ_ONLY);
     how.flags = KMS_BACKEND_FROZEN;
     trial_is(engine->ops->create(engine, &how, NULL, 0), KMS_ERR_READ_ONLY);
@@ -273,7 +273,7 @@ START_TEST(as_many_and_large_records_as_a_transaction_may_have)
     static char value[KMS_RECORD_VALUE_MAX];
     static char keys[100][8];
     kms_record records[100];
-    kms_backend_how how = {1, 0, 0};
+    kms_backend_how how = {.version = 1};
     kms_backend *engine = trial_engine(trial_path("store"), 0);
     kms_txn *txn;
     kms_revision revision;

@@ -36,7 +36,7 @@ END_TEST
 START_TEST(open_refuses_a_newer_how_and_a_second_open)
 {
     kms_backend *engine = trial_create(trial_fast_path("store"), 1);
-    kms_backend_how how = {2, 0, 0};
+    kms_backend_how how = {.version = 2};
     trial_is(trial_try_open(engine, 0, 0), KMS_ERR_INVALID_ARGUMENT);
     trial_is(trial_try_create(engine, 1), KMS_ERR_INVALID_ARGUMENT);
     trial_is(engine->ops->open(engine, &how), KMS_ERR_ABI);

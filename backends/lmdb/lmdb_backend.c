@@ -8,6 +8,7 @@
  * | lmdb_map.c      | reserving address space                                              |
  * | lmdb_create.c   | making a store, all or nothing, once                                 |
  * | lmdb_files.c    | paths, file systems, what stands at a path; lmdb_meta.c: LMDB or not |
+ * | lmdb_peek.c     | telling a store from another program's LMDB file                     |
  * | lmdb_guard.c    | the guard file round open, create and close                          |
  * | lmdb_registry.c | one list of environments for the process, and fork()                 |
  * | lmdb_lock.c     | who may write                                                        |

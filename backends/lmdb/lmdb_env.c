@@ -310,6 +310,10 @@ static kms_status env_find_or_make(lmdb_handle *handle, const kms_backend_how *h
         return status;
     bool frozen = (how->flags & KMS_BACKEND_FROZEN) != 0;
     lmdb_env *env = frozen ? NULL : kms__lmdb_registry_find(found.id);
+    if (env == NULL)
+        status = kms__lmdb_peek(handle, &found, how);
+    if (status != KMS_OK)
+        return status;
     return env != NULL ? env_share(handle, how, env) : env_make(handle, how, &found);
 }
 

@@ -152,6 +152,12 @@ kms_status kms__lmdb_inspect(const char *path, lmdb_found *found);
 /** Checks magic, version and both meta pages of fd, of that size. */
 kms_status kms__lmdb_check_meta(int fd, uint64_t size, const char *path);
 
+/* lmdb_peek.c: whether an LMDB file is a store at all. */
+
+/** KMS_ERR_NOT_A_STORE for somebody else's LMDB file, which is read without any lock. */
+kms_status kms__lmdb_peek(const lmdb_handle *handle, const lmdb_found *found,
+                          const kms_backend_how *how);
+
 /* lmdb_look.c: whether the store stands where it was opened. */
 
 /** KMS_OK, or KMS_ERR_STORE_REPLACED for ever after. Looks when number is new, or time is up. */

@@ -56,6 +56,10 @@ typedef struct kms_backend_how {
     uint32_t flags;
     /** How long begin(write) may wait for another writer, ms; UINT32_MAX is for ever. */
     uint32_t busy_timeout_ms;
+    /** A record that every store of the core has: its key, and how its value begins. open() may
+     *  look for it to tell a store from somebody else's file before it touches anything. An empty
+     *  key: nothing to look for. */
+    kms_record probe;
 } kms_backend_how;
 
 /** No write transaction will be asked for. */

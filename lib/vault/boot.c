@@ -36,6 +36,13 @@ kms_slice kms__boot_key(void)
     return slice;
 }
 
+kms_record kms__boot_probe(void)
+{
+    kms_record probe = {kms__boot_key(), {MAGIC, MAGIC_SIZE}};
+
+    return probe;
+}
+
 void kms__boot_hash(kms_slice boot, uint8_t hash[KMS__BOOT_HASH_SIZE])
 {
     (void)crypto_generichash(hash, KMS__BOOT_HASH_SIZE, boot.data, boot.len, NULL, 0);

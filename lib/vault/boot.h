@@ -24,6 +24,9 @@
 /* The record key of the boot record. */
 kms_slice kms__boot_key(void);
 
+/* What tells a store from other files: the boot record's key, and how it begins. */
+kms_record kms__boot_probe(void);
+
 /* Makes the boot record of a new store, with one slot for root. store_key is wrapped in it.
  * root_key is locked room for the root key. boot has KMS__BOOT_MAX bytes. */
 kms_status kms__boot_make(kms_root *root, kms_strength strength,

@@ -70,7 +70,9 @@ void kms__store_free(kms_store *store)
 
 static kms_backend_how how_to_open(const kms_store *store, uint32_t flags)
 {
-    kms_backend_how how = {.version = 1, .busy_timeout_ms = store->busy_timeout_ms};
+    kms_backend_how how = {.version = 1,
+                           .busy_timeout_ms = store->busy_timeout_ms,
+                           .probe = kms__boot_probe()};
 
     if (store->read_only)
         how.flags |= KMS_BACKEND_READ_ONLY;

@@ -228,7 +228,7 @@ kms_backend *trial_engine(const char *path, uint64_t map_size)
 
 kms_status trial_try_open(kms_backend *engine, uint32_t flags, uint32_t busy_timeout_ms)
 {
-    kms_backend_how how = {1, flags, busy_timeout_ms};
+    kms_backend_how how = {.version = 1, .flags = flags, .busy_timeout_ms = busy_timeout_ms};
     return engine->ops->open(engine, &how);
 }
 
