@@ -277,8 +277,8 @@ static void print_fresh(unsigned number, kms_store *store, const char *key_id)
     static uint8_t plain[PLAIN_MAX], blob[KMS_CIPHERTEXT_SIZE(PLAIN_MAX)];
     static random_context room;
     const kms_context *context = draw_context(&room);
-    size_t plain_len = randombytes_uniform(2) == 0 ? randombytes_uniform(100)
-                                                   : randombytes_uniform(PLAIN_MAX + 1);
+    size_t plain_len =
+        randombytes_uniform(2) == 0 ? randombytes_uniform(100) : randombytes_uniform(PLAIN_MAX + 1);
     size_t blob_len;
     kms_blob_info info;
 

@@ -1,11 +1,13 @@
 /* The cache of opened versions: what is pinned is never wiped, what is evicted always is, and it
  * stays within its bounds. */
 #include "base/fork.h"
+#include "support/lmdb_trial.h"
 #include "support/plain_main.h"
 #include "vault/cache.h"
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,7 +301,7 @@ END_TEST
 /* --- Many threads ----------------------------------------------------------------------------- */
 
 #define NUMBERS 48
-#define ROUNDS 150000
+#define ROUNDS 60000
 #define USERS 4
 
 typedef struct user {
@@ -377,13 +379,90 @@ START_TEST(test_threads_never_use_what_others_evict)
 }
 END_TEST
 
+/* The closest race: what one thread finds, another one is replacing by a new entry of the same
+ * lookup, for which it uses the same memory again. */
+#define FINDERS 2
+#define REPLACEMENTS 400000
+/* Signals make it slower, and what they are for is rarer. */
+#define REPLACEMENTS_HELD_UP 1500000
+#define REPLACEMENTS_A_SIGNAL 8
+
+typedef struct race {
+    atomic_bool over;
+    atomic_ulong hits;
+    atomic_ulong torn;
+} race;
+
+static void hold_up(int signal_number)
+{
+    (void)signal_number;
+    for (volatile unsigned i = 0; i < 700; i++)
+        continue;
+}
+
+static void *find_again_and_again(void *argument)
+{
+    race *r = argument;
+    unsigned long hits = 0, torn = 0;
+
+    while (!atomic_load_explicit(&r->over, memory_order_relaxed)) {
+        const kms__opened *entry = pin(1, 0);
+
+        if (entry == NULL)
+            continue;
+        hits++;
+        torn += !stays_whole(entry, 1, false);
+        unpin(0);
+    }
+    atomic_fetch_add(&r->hits, hits);
+    atomic_fetch_add(&r->torn, torn);
+    return NULL;
+}
+
+static void replace_while_it_is_used(unsigned replacements, bool holding_up)
+{
+    struct sigaction action = {.sa_handler = hold_up};
+    pthread_t threads[FINDERS];
+    race r = {false, 0, 0};
+
+    open_cache(1);
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    for (size_t i = 0; i < FINDERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, find_again_and_again, &r), 0);
+    for (unsigned n = 0; n < replacements; n++) {
+        add_unpinned(1);
+        if (holding_up && n % REPLACEMENTS_A_SIGNAL == 0)
+            pthread_kill(threads[n / REPLACEMENTS_A_SIGNAL % FINDERS], SIGUSR1);
+    }
+    atomic_store(&r.over, true);
+    for (size_t i = 0; i < FINDERS; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_gt(atomic_load(&r.hits), 100);
+    ck_assert_uint_eq(atomic_load(&r.torn), 0);
+    close_cache();
+}
+
+START_TEST(test_replaced_while_it_is_used)
+{
+    replace_while_it_is_used(REPLACEMENTS, false);
+}
+END_TEST
+
+/* Signals hold the finding threads up at any instruction, so that much happens between one and the
+ * next. */
+START_TEST(test_replaced_while_its_user_is_held_up)
+{
+    replace_while_it_is_used(trial_is_watched() ? REPLACEMENTS : REPLACEMENTS_HELD_UP, true);
+}
+END_TEST
+
 /* More pins than the cache has entries: nobody waits, and nothing that is held is wiped. */
 #define HOLDERS 12
 
 typedef struct holder {
     pthread_t thread;
-    uint32_t number;
     pthread_barrier_t *barrier;
+    uint32_t number;
     bool whole;
 } holder;
 
@@ -436,6 +515,8 @@ int main(void)
         test_newer_entry_takes_the_place_of_an_older_one,
         test_entries_in_use_stay,
         test_threads_never_use_what_others_evict,
+        test_replaced_while_it_is_used,
+        test_replaced_while_its_user_is_held_up,
         test_more_pins_than_entries,
     };
 

@@ -20,8 +20,7 @@ static void derive_as_recorded(const fixture_record *record, const kms__blob *bl
                                uint8_t suite_key[32])
 {
     uint8_t material[32], expected[32], commitment[32];
-    kms__use use =
-        suite_of(record) == KMS_SUITE_AES_256_GCM ? KMS__USE_SUITE_2 : KMS__USE_SUITE_1;
+    kms__use use = suite_of(record) == KMS_SUITE_AES_256_GCM ? KMS__USE_SUITE_2 : KMS__USE_SUITE_1;
 
     fixture_exactly(record, "material", material, sizeof material);
     kms__derive(use, material, blob->key_id, blob->key_version, suite_key);

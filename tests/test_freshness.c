@@ -134,26 +134,6 @@ static uint64_t key_after(uint64_t number)
     return number % KEYS;
 }
 
-static kms_status add_version(kms_store *store, const stage *s, uint64_t number)
-{
-    (void)number;
-    return kms_create_key_version(store, s->keys[0], NULL);
-}
-
-static uint64_t look_at_version(kms_store *store, const stage *s)
-{
-    kms_blob_info info;
-
-    if (encrypt_and_inspect(store, &info) == KMS_OK)
-        return info.key_version;
-    return see_unexpected(s, "kms_encrypt");
-}
-
-static uint64_t version_after(uint64_t number)
-{
-    return number + 1;
-}
-
 static kms_status disable_or_enable(kms_store *store, const stage *s, uint64_t number)
 {
     return number % 2 == 1 ? kms_disable_key(store, s->keys[0]) : kms_enable_key(store, s->keys[0]);
@@ -173,25 +153,13 @@ static uint64_t look_by_encrypting(kms_store *store, const stage *s)
     return as_state(encrypt_and_inspect(store, &info), s, "kms_encrypt");
 }
 
-static uint64_t look_by_decrypting(kms_store *store, const stage *s)
-{
-    uint8_t plain[6];
-    size_t len;
-
-    return as_state(kms_decrypt(store, NULL, s->blob, sizeof s->blob, plain, sizeof plain, &len), s,
-                    "kms_decrypt");
-}
-
 static uint64_t disabled_after(uint64_t number)
 {
     return number % 2;
 }
 
 static const scenario moves = {move_alias, look_at_key, key_after, false};
-static const scenario versions = {add_version, look_at_version, version_after, false};
 static const scenario disabling = {disable_or_enable, look_by_encrypting, disabled_after, true};
-static const scenario disabling_decrypt = {disable_or_enable, look_by_decrypting, disabled_after,
-                                           true};
 
 /* --- Readers ---------------------------------------------------------------------------------- */
 
@@ -250,18 +218,6 @@ static void join_readers(reader *readers)
         pthread_join(readers[i].thread, NULL);
 }
 
-static int reading_process(void *argument)
-{
-    stage *s = argument;
-    kms_store *store = open_store(s->path);
-    reader readers[READERS];
-
-    start_readers(readers, s, store);
-    join_readers(readers);
-    kms_close(store);
-    return 0;
-}
-
 /* --- The writer ------------------------------------------------------------------------------- */
 
 /* Until somebody has looked while nothing was under way. */
@@ -295,22 +251,6 @@ static void all_was_right(const stage *s, uint64_t count)
     ck_assert_msg(atomic_load(&s->board->wrong) == 0, "%s (and %lu more)", s->board->first_wrong,
                   atomic_load(&s->board->wrong) - 1);
     ck_assert_uint_ge(atomic_load(&s->board->looks), count / 4);
-}
-
-static void in_two_processes(const char *path, const scenario *what, uint64_t count)
-{
-    stage s = {.path = path, .scenario = what};
-    kms_store *store = furnish(&s);
-    pid_t child;
-
-    /* A child takes no open store with it. */
-    kms_close(store);
-    child = trial_fork(reading_process, &s);
-    store = open_store(path);
-    make_changes(store, &s, count);
-    ck_assert_int_eq(trial_wait(child), 0);
-    all_was_right(&s, count);
-    kms_close(store);
 }
 
 static void in_threads(const scenario *what, uint64_t count)
@@ -404,7 +344,68 @@ START_TEST(test_told_through_a_pipe)
 }
 END_TEST
 
+static int reading_process(void *argument)
+{
+    stage *s = argument;
+    kms_store *store = open_store(s->path);
+    reader readers[READERS];
+
+    start_readers(readers, s, store);
+    join_readers(readers);
+    kms_close(store);
+    return 0;
+}
+
+static void in_two_processes(const char *path, const scenario *what, uint64_t count)
+{
+    stage s = {.path = path, .scenario = what};
+    kms_store *store = furnish(&s);
+    pid_t child;
+
+    /* A child takes no open store with it. */
+    kms_close(store);
+    child = trial_fork(reading_process, &s);
+    store = open_store(path);
+    make_changes(store, &s, count);
+    ck_assert_int_eq(trial_wait(child), 0);
+    all_was_right(&s, count);
+    kms_close(store);
+}
+
 /* --- Tests: two processes, and nobody waits ---------------------------------------------------- */
+
+static kms_status add_version(kms_store *store, const stage *s, uint64_t number)
+{
+    (void)number;
+    return kms_create_key_version(store, s->keys[0], NULL);
+}
+
+static uint64_t look_at_version(kms_store *store, const stage *s)
+{
+    kms_blob_info info;
+
+    if (encrypt_and_inspect(store, &info) == KMS_OK)
+        return info.key_version;
+    return see_unexpected(s, "kms_encrypt");
+}
+
+static uint64_t version_after(uint64_t number)
+{
+    return number + 1;
+}
+
+static uint64_t look_by_decrypting(kms_store *store, const stage *s)
+{
+    uint8_t plain[6];
+    size_t len;
+
+    return as_state(kms_decrypt(store, NULL, s->blob, sizeof s->blob, plain, sizeof plain, &len), s,
+                    "kms_decrypt");
+}
+
+static const scenario versions = {add_version, look_at_version, version_after, false};
+static const scenario disabling_decrypt = {disable_or_enable, look_by_decrypting, disabled_after,
+                                           true};
 
 /* On a disk, readers see a commit's page for as long as it is synced, before it is acknowledged and
  * before snapshots show it: what is read meanwhile must not be taken for what comes. */

@@ -177,8 +177,7 @@ static bool set_filter(void)
     struct sock_fprog program = {sizeof code / sizeof code[0], code};
     struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
 
-    return sigaction(SIGSYS, &action, NULL) == 0 &&
-           prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+    return sigaction(SIGSYS, &action, NULL) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 

@@ -3,6 +3,7 @@
 #include "base/fork.h"
 #include "crypto/aead.h"
 #include "crypto/generator.h"
+#include "crypto/kdf.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -199,6 +200,23 @@ START_TEST(test_no_key_stays_on_the_stack)
         expect_no_key(&used, seal_message);
         expect_no_key(&used, open_message);
     }
+}
+END_TEST
+
+static void derive(void *out)
+{
+    kms__derive(KMS__USE_RECORDS, key, nonce, 1, out);
+}
+
+START_TEST(test_derived_key_stays_off_the_stack)
+{
+    uint8_t derived[KMS__KDF_OUT_SIZE];
+
+    if (!stack_can_be_searched())
+        return;
+    derive(derived);
+    ck_assert(!leaves_on_stack(derived, derive, derived));
+    ck_assert(!leaves_on_stack(key, derive, derived));
 }
 END_TEST
 
@@ -400,6 +418,7 @@ END_TEST
 
 static void add_tests(TCase *tcase)
 {
+    tcase_add_test(tcase, test_derived_key_stays_off_the_stack);
     tcase_add_test(tcase, test_generator_key_stays_off_the_stack);
     tcase_add_loop_test(tcase, test_no_key_stays_on_the_stack, 0,
                         kms__suite_available(KMS_SUITE_AES_256_GCM) ? 2 : 1);

@@ -88,8 +88,10 @@ typedef struct kms_backend_ops {
      * Opens the store that the constructor named. Called once, before anything else but
      * create() and close().
      * KMS_OK; KMS_ERR_NOT_FOUND: no store is there, and nothing was made; KMS_ERR_NOT_A_STORE:
-     * something else is there, and was left untouched; KMS_ERR_READ_ONLY, KMS_ERR_UNSUPPORTED,
-     * KMS_ERR_STORAGE. After a failure open() or create() may be called again.
+     * something else is there, and was left untouched; KMS_ERR_CORRUPT: a store is there, but
+     * damaged; KMS_ERR_BUSY: others were opening and closing it for too long; KMS_ERR_READ_ONLY,
+     * KMS_ERR_UNSUPPORTED, KMS_ERR_NO_MEMORY, KMS_ERR_STORAGE. After a failure open() or create()
+     * may be called again.
      */
     kms_status (*open)(kms_backend *backend, const kms_backend_how *how);
 
@@ -112,6 +114,8 @@ typedef struct kms_backend_ops {
      * KMS_OK: *txn is the caller's until commit() or abort(); *revision is set.
      * KMS_ERR_STORE_REPLACED: another store stands where this one was opened.
      * KMS_ERR_READ_ONLY: a write was asked of a store opened for reading.
+     * KMS_ERR_LIMIT_EXCEEDED: more readers at once than the engine has room for.
+     * KMS_ERR_FORKED: the store was opened before fork().
      */
     kms_status (*begin)(kms_backend *backend, unsigned mode, kms_txn **txn, kms_revision *revision);
 

@@ -3,7 +3,8 @@
  * The engine that keeps a store in one LMDB file, shared by any number of processes of a machine.
  *
  * Beside the data file PATH stand PATH-lock (LMDB's lock file) and PATH-guard (ours). Leave all
- * three alone while the store is in use; copy a store with a tool that knows LMDB. The file must
+ * three alone while the store is in use; copy a store with a tool that knows LMDB. Symbolic links
+ * to the data file are followed; a second hard link to it must not be used. The file must
  * be on a local file system: network and FUSE file systems are refused, because their mappings
  * are not coherent. Processes in several containers may share a store as long as they share a pid
  * namespace or have different pids.

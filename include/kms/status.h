@@ -49,6 +49,11 @@
     X(KMS_ERR_FORKED, 30, "the store was opened before fork(): open it again in the child")        \
     X(KMS_ERR_ABI, 31, "an engine, provider or options struct was built for another version")
 
+/*
+ * Beside the statuses that a call lists, an engine of a fleet may make any call that reads the
+ * store answer KMS_ERR_CONFLICT, and one that runs out of room for readers KMS_ERR_LIMIT_EXCEEDED.
+ */
+
 KMS_BEGIN_DECLS
 
 /** A call's answer: KMS_OK (0) or one KMS_ERR_ of KMS_STATUS_TABLE. Since 0.1. */

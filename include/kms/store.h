@@ -20,8 +20,8 @@
 /** kms_open(): nobody writes to this copy (read-only media): read without locks.
  *  Implies KMS_OPEN_READ_ONLY. If somebody does write, reads may be wrong. */
 #define KMS_OPEN_FROZEN 8u
-/** kms_open() and every later call: fail with KMS_ERR_NOT_LOCKED rather than hold a secret in
- *  memory that could not be locked. */
+/** kms_open() and every later call: fail with KMS_ERR_NOT_LOCKED rather than keep a secret in
+ *  memory that could not be locked. A root that was made before cannot know of it. */
 #define KMS_OPEN_REQUIRE_LOCKED 16u
 
 /** Length of kms_store_info.engine with its final NUL. */
@@ -35,9 +35,10 @@ KMS_BEGIN_DECLS
 typedef struct kms_open_options {
     /** KMS_OPEN_OPTIONS_VERSION. */
     uint32_t version;
-    /** How long a change waits for other writers, ms; 0: not at all. */
+    /** How long a change waits for other writers, ms, once for this handle's other threads and
+     *  once for everybody else; 0: not at all. */
     uint32_t busy_timeout_ms;
-    /** Most keys, aliases and versions kept ready for use, 16 to 1,048,576; each takes some 700
+    /** Most keys, aliases and versions kept ready for use, 16 to 1,048,576; each takes some 600
      *  bytes, 64 of them in locked memory. Room is taken as it is needed. */
     uint32_t cache_entries;
     /** Only for a store that is made with a passphrase. */
@@ -77,8 +78,10 @@ typedef struct kms_open_options {
  * @retval KMS_ERR_CORRUPT           its boot or header record is damaged
  * @retval KMS_ERR_NOT_LOCKED        only with KMS_OPEN_REQUIRE_LOCKED
  * @retval KMS_ERR_UNSUPPORTED       a file system or build that cannot hold it
- * @retval KMS_ERR_NO_MEMORY, KMS_ERR_READ_ONLY, KMS_ERR_BUSY, KMS_ERR_FULL, KMS_ERR_STORAGE,
- *         KMS_ERR_COMMIT_UNKNOWN
+ * @retval KMS_ERR_BUSY              others open and close it; kms_lmdb_backend()'s engine waits
+ *                                   10 s at least
+ * @retval KMS_ERR_NO_MEMORY, KMS_ERR_READ_ONLY, KMS_ERR_FULL, KMS_ERR_STORAGE,
+ *         KMS_ERR_COMMIT_UNKNOWN, KMS_ERR_STORE_REPLACED
  *
  * Threads: any; the arguments must be this call's alone. Since 0.1.
  */
@@ -137,8 +140,8 @@ typedef struct kms_store_info {
  * @retval KMS_OK
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL
  * @retval KMS_ERR_ABI               info->version is unknown
- * @retval KMS_ERR_FORKED, KMS_ERR_STORE_REPLACED, KMS_ERR_CORRUPT, KMS_ERR_STORAGE,
- *         KMS_ERR_BUSY, KMS_ERR_ROLLBACK, KMS_ERR_NO_MEMORY
+ * @retval KMS_ERR_FORKED, KMS_ERR_STORE_REPLACED, KMS_ERR_CORRUPT, KMS_ERR_NEWER_FORMAT,
+ *         KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_ROLLBACK, KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED
  *
  * Threads: any number may share store. Since 0.1.
  */
@@ -158,7 +161,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_get_store_info(kms_store *store, kms_store
  * @retval KMS_ERR_CORRUPT  it is not; kms_error_message() names the first record found
  * @retval KMS_ERR_ROLLBACK the store is older than this handle has seen
  * @retval KMS_ERR_INVALID_ARGUMENT, KMS_ERR_FORKED, KMS_ERR_STORE_REPLACED,
- *         KMS_ERR_NEWER_FORMAT, KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_NO_MEMORY
+ *         KMS_ERR_NEWER_FORMAT, KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_NO_MEMORY,
+ *         KMS_ERR_NOT_LOCKED
  *
  * Threads: any number may share store. Since 0.1.
  */

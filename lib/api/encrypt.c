@@ -22,8 +22,8 @@ static kms_status check_encrypt(const void *plain, size_t plain_len, const void 
     if (blob == NULL || blob_len == NULL || (plain == NULL && plain_len > 0))
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "plain, blob or blob_len is NULL");
     if (plain_len > KMS_PLAINTEXT_MAX || plain_len > SIZE_MAX - KMS_BLOB_OVERHEAD)
-        return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
-                             "%zu bytes are more than one blob can hold: use a stream", plain_len);
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%zu bytes are more than one blob can hold",
+                             plain_len);
     if (blob_size < KMS_CIPHERTEXT_SIZE(plain_len))
         return kms_set_error(KMS_ERR_BUFFER_TOO_SMALL,
                              "the buffer has %zu bytes, the blob of %zu bytes needs %zu", blob_size,

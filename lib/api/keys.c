@@ -33,15 +33,28 @@ typedef struct description {
     kms_key_info info;
 } description;
 
+/* A key that waits for its first material has no version, and so no suite yet. */
+static kms_status suite_of(const kms__key *key, kms_suite *suite)
+{
+    const kms__key_version *primary;
+
+    *suite = (kms_suite)0;
+    if (key->version_count == 0)
+        return KMS_OK;
+    KMS__TRY(kms__key_version_of(key, key->primary, &primary));
+    *suite = primary->suite;
+    return KMS_OK;
+}
+
 static kms_status describe(kms__txn *txn, void *argument)
 {
     description *d = argument;
-    const kms__key_version *primary;
+    kms_suite suite;
     kms__key key;
     kms_status st;
 
     KMS__TRY(kms__key_find(txn, d->keyref, &key));
-    st = kms__key_version_of(&key, key.primary, &primary);
+    st = suite_of(&key, &suite);
     if (st == KMS_OK) {
         d->info = (kms_key_info){
             .version = KMS_KEY_INFO_VERSION,
@@ -49,7 +62,7 @@ static kms_status describe(kms__txn *txn, void *argument)
             .spec = key.spec,
             .usage = key.usage,
             .origin = key.origin,
-            .suite = primary->suite,
+            .suite = suite,
             .primary_version = key.primary,
             .version_count = key.version_count,
             .created_ms = key.created_ms,

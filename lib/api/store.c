@@ -206,8 +206,7 @@ kms_status kms_get_store_info(kms_store *store, kms_store_info *info)
     memset(info, 0, sizeof *info);
     info->version = KMS_STORE_INFO_VERSION;
     info->read_only = store->read_only;
-    info->memory_locked =
-        store->header_block_locked && kms__secrets_locked(store->secrets) && kms__threads_locked();
+    info->memory_locked = kms__secrets_locked(store->secrets) && kms__threads_locked();
     info->has_aes_256_gcm = kms__suite_available(KMS_SUITE_AES_256_GCM);
     info->changes = changes;
     memcpy(info->store_id, store->id, sizeof info->store_id);

@@ -37,7 +37,8 @@ static kms_status look_at_alias(kms__txn *txn, void *argument)
     const question *q = argument;
     kms__alias alias;
 
-    return kms__alias_load(txn, q->reference, &alias, NULL);
+    KMS__TRY(kms__alias_load(txn, q->reference, &alias, NULL));
+    return kms__alias_is_indexed(txn, alias.target, q->reference);
 }
 
 /* A change of the store: is it there, and in order? */

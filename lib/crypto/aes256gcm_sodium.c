@@ -7,8 +7,8 @@ bool kms__aes256gcm_sodium_available(void)
     return crypto_aead_aes256gcm_is_available() != 0;
 }
 
-/* As in crypto/stack.h, but this part of libsodium 1.0.18 takes only some 500 bytes, and leaves round
- * keys there, the first of which is half of the key. Wiping so much takes 11 ns. */
+/* As in crypto/stack.h, but this part of libsodium 1.0.18 takes only some 500 bytes. It leaves
+ * round keys there, the first of which is half of the key. Wiping so much takes 11 ns. */
 #define STACK_USED 1024
 
 /* With a state of our own, since libsodium's one-call forms leave theirs unwiped as well. */

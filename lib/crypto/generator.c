@@ -15,6 +15,7 @@
 #define KEY_SIZE crypto_stream_chacha20_KEYBYTES
 #define BUFFER_SIZE (20 * KMS__NONCE_SIZE)
 #define MIXED_SIZE 8
+#define MIXED_AT (KMS__NONCE_SIZE - MIXED_SIZE)
 
 /* All zero in a fresh cell, and in a forked child: then it is not seeded. */
 typedef struct generator {
@@ -153,9 +154,9 @@ static void part_clones(uint8_t nonce[KMS__NONCE_SIZE])
 
     if (!processor_random(&fresh))
         fresh = cycle_counter();
-    memcpy(&mixed, nonce + KMS__NONCE_SIZE - MIXED_SIZE, MIXED_SIZE);
+    memcpy(&mixed, nonce + MIXED_AT, MIXED_SIZE);
     mixed ^= fresh;
-    memcpy(nonce + KMS__NONCE_SIZE - MIXED_SIZE, &mixed, MIXED_SIZE);
+    memcpy(nonce + MIXED_AT, &mixed, MIXED_SIZE);
 }
 
 void kms__nonce(kms__thread *thread, uint8_t nonce[KMS__NONCE_SIZE])

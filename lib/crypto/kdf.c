@@ -1,4 +1,5 @@
 #include "crypto/kdf.h"
+#include "crypto/stack.h"
 
 #include <sodium.h>
 
@@ -34,4 +35,5 @@ void kms__derive(kms__use use, const uint8_t key[KMS__KDF_KEY_SIZE],
     (void)crypto_generichash_blake2b_salt_personal(out, KMS__KDF_OUT_SIZE, message, sizeof message,
                                                    key, KMS__KDF_KEY_SIZE, salt,
                                                    (const unsigned char *)personalisation(use));
+    sodium_stackzero(KMS__STACK_USED); /* BLAKE2b makes the derived key there. */
 }

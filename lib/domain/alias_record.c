@@ -71,12 +71,25 @@ kms_status kms__alias_index(kms__txn *txn, const uint8_t key_id[KMS__ID_SIZE], c
     return kms__txn_write(txn, &record_key, (kms_slice){plain, sizeof plain});
 }
 
-kms_status kms__alias_unindex(kms__txn *txn, const uint8_t key_id[KMS__ID_SIZE], const char *name)
+static kms_status missing_is_damage(kms_status st, const char *name)
 {
-    kms__record_key record_key = kms__index_record_key(key_id, name);
-    kms_status st = kms__txn_delete(txn, &record_key);
-
     if (st == KMS_ERR_NOT_FOUND)
         return kms_set_error(KMS_ERR_CORRUPT, "the index record of %s is missing", name);
     return st;
+}
+
+kms_status kms__alias_unindex(kms__txn *txn, const uint8_t key_id[KMS__ID_SIZE], const char *name)
+{
+    kms__record_key record_key = kms__index_record_key(key_id, name);
+
+    return missing_is_damage(kms__txn_delete(txn, &record_key), name);
+}
+
+kms_status kms__alias_is_indexed(kms__txn *txn, const uint8_t key_id[KMS__ID_SIZE],
+                                 const char *name)
+{
+    kms__record_key record_key = kms__index_record_key(key_id, name);
+    uint8_t mark[KMS__MARK_SIZE];
+
+    return missing_is_damage(kms__txn_mark(txn, &record_key, mark), name);
 }

@@ -35,4 +35,8 @@ kms_status kms__alias_save(kms__txn *txn, const char *name, const kms__alias *al
 kms_status kms__alias_index(kms__txn *txn, const uint8_t key_id[KMS__ID_SIZE], const char *name);
 kms_status kms__alias_unindex(kms__txn *txn, const uint8_t key_id[KMS__ID_SIZE], const char *name);
 
+/* Whether it stands there, as it must; KMS_ERR_CORRUPT if not. */
+kms_status kms__alias_is_indexed(kms__txn *txn, const uint8_t key_id[KMS__ID_SIZE],
+                                 const char *name);
+
 #endif

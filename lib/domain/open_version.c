@@ -233,6 +233,10 @@ static kms_status find(kms_store *store, request *wanted, unsigned hazard, kms__
     pin->thread = kms__thread_self();
     if (pin->thread == NULL)
         return kms_error_status();
+    if (store->demand_locked && !kms__threads_locked())
+        return kms_set_error(KMS_ERR_NOT_LOCKED,
+                             "the state of a thread's nonce generator could not be locked in "
+                             "memory: raise RLIMIT_MEMLOCK");
     /* The hint comes before the entry: an entry that is tagged later can only be newer. */
     KMS__TRY(store->engine->ops->hint(store->engine, &hint, &age_ns));
     wanted->stale = kms__cache_pin(store->cache, &wanted->lookup, pin->thread, hazard);

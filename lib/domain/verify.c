@@ -2,7 +2,7 @@
 #include "base/try.h"
 #include "domain/alias_record.h"
 #include "domain/key_record.h"
-#include "domain/reference.h"
+#include "wire/wire.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -11,8 +11,10 @@
  * against those that it names, and all together against the header. */
 typedef struct visit {
     kms__txn *txn;
-    /* Takes every record in, as the header's own did. */
-    kms__header seen;
+    /* Takes every record in, as the header's own did. In locked memory: it has the header's key. */
+    kms__header *seen;
+    /* The key whose versions are being visited. */
+    kms__key owner;
     /* A secret cell for material. */
     uint8_t *cell;
 } visit;
@@ -92,26 +94,35 @@ static kms_status check_key(visit *v, const kms__record_key *record_key)
     return st;
 }
 
+/* The versions of a key stand one behind the other. */
+static kms_status load_owner(visit *v, const kms__record_key *record_key)
+{
+    const uint8_t *id = record_key->bytes + 1;
+    kms_status st;
+
+    if (v->owner.versions != NULL && memcmp(v->owner.id, id, KMS__ID_SIZE) == 0)
+        return KMS_OK;
+    kms__key_clear(&v->owner);
+    st = kms__key_load(v->txn, id, &v->owner, NULL);
+    if (st == KMS_ERR_KEY_NOT_FOUND)
+        return damaged(record_key, "names a record that is missing");
+    return st;
+}
+
 /* Its material was checked with its key; here, that a key knows it. */
 static kms_status check_version(visit *v, const kms__record_key *record_key)
 {
-    kms__record_key owner;
-    kms__key key;
+    kms__reader reader = kms__reader_of(record_key->bytes, record_key->len);
     uint32_t number;
-    kms_status st;
 
-    if (record_key->len != 1 + KMS__ID_SIZE + 4)
+    (void)kms__read_slice(&reader, 1 + KMS__ID_SIZE);
+    number = kms__read_u32(&reader);
+    if (!kms__reader_ended(&reader))
         return damaged(record_key, "has no version's name");
-    owner = kms__key_record_key(record_key->bytes + 1);
-    KMS__TRY(is_there(v, record_key, &owner));
-    number = (uint32_t)record_key->bytes[17] << 24 | (uint32_t)record_key->bytes[18] << 16 |
-             (uint32_t)record_key->bytes[19] << 8 | record_key->bytes[20];
-    KMS__TRY(kms__key_load(v->txn, record_key->bytes + 1, &key, NULL));
-    st = number >= 1 && number <= key.version_count
-             ? KMS_OK
-             : damaged(record_key, "is no version of its key");
-    kms__key_clear(&key);
-    return st;
+    KMS__TRY(load_owner(v, record_key));
+    if (number < 1 || number > v->owner.version_count)
+        return damaged(record_key, "is no version of its key");
+    return KMS_OK;
 }
 
 static kms_status check_boot(visit *v, const kms__record_key *key)
@@ -153,8 +164,8 @@ static kms_status take_in(visit *v, const kms__record_key *key)
     if (key->bytes[0] == KMS__TAG_BOOT || key->bytes[0] == KMS__TAG_HEADER)
         return KMS_OK;
     KMS__TRY(kms__txn_mark(v->txn, key, mark));
-    kms__set_hash_toggle(&v->seen, kms__record_slice(key), mark);
-    v->seen.records++;
+    kms__set_hash_toggle(v->seen, kms__record_slice(key), mark);
+    v->seen->records++;
     return KMS_OK;
 }
 
@@ -177,14 +188,14 @@ static kms_status compare_with_header(const visit *v)
 {
     const kms__header *header = &v->txn->header->header;
 
-    if (v->seen.records != header->records)
+    if (v->seen->records != header->records)
         return kms_set_error(KMS_ERR_CORRUPT,
                              "the store has %llu records where its header counts %llu: some were "
                              "%s",
-                             (unsigned long long)v->seen.records,
+                             (unsigned long long)v->seen->records,
                              (unsigned long long)header->records,
-                             v->seen.records < header->records ? "removed" : "added");
-    if (memcmp(v->seen.set_hash, header->set_hash, sizeof header->set_hash) != 0)
+                             v->seen->records < header->records ? "removed" : "added");
+    if (memcmp(v->seen->set_hash, header->set_hash, sizeof header->set_hash) != 0)
         return kms_set_error(KMS_ERR_CORRUPT,
                              "a record of the store is an older one than the header knows: it was "
                              "replayed");
@@ -195,17 +206,23 @@ kms_status kms__verify(kms__txn *txn, void *argument)
 {
     const kms__header *header = &txn->header->header;
     visit v = {.txn = txn};
+    kms__header_block *block;
     void *cell;
     kms_status st;
 
     (void)argument;
-    KMS__TRY(kms__secret_take(txn->store->secrets, &cell));
-    v.cell = cell;
-    memcpy(v.seen.set_key, header->set_key, sizeof v.seen.set_key);
-    st = visit_all(&v);
+    KMS__TRY(kms__store_header_block(txn->store->demand_locked, &block));
+    v.seen = &block->header;
+    memcpy(v.seen->set_key, header->set_key, sizeof v.seen->set_key);
+    st = kms__secret_take(txn->store->secrets, &cell);
+    if (st == KMS_OK) {
+        v.cell = cell;
+        st = visit_all(&v);
+        kms__secret_give(txn->store->secrets, cell);
+    }
     if (st == KMS_OK)
         st = compare_with_header(&v);
-    kms__secret_give(txn->store->secrets, cell);
-    sodium_memzero(&v.seen, sizeof v.seen);
+    kms__key_clear(&v.owner);
+    kms__secret_block_free(block, sizeof *block);
     return st;
 }

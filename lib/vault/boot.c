@@ -68,13 +68,14 @@ static size_t associated_data(const head *h, const slot *s, uint8_t associated[A
     return writer.len;
 }
 
-static void write_slot_keys(kms__writer *writer, const head *h, const slot *s,
-                            const uint8_t *root_key, const uint8_t *store_key)
+static void write_slot_keys(kms__writer *writer, const head *h, const slot *s, uint8_t *root_key,
+                            const uint8_t *store_key)
 {
     uint8_t associated[ASSOCIATED_MAX];
     size_t associated_len = associated_data(h, s, associated);
-    uint8_t check[CHECK_SIZE], nonce[NONCE_SIZE], wrap_key[KMS__KDF_OUT_SIZE];
+    uint8_t check[CHECK_SIZE], nonce[NONCE_SIZE];
     uint8_t wrapped[WRAPPED_SIZE];
+    uint8_t *wrap_key = root_key + KMS_ROOT_KEY_SIZE;
 
     kms__derive(KMS__USE_ROOT_CHECK, root_key, h->store_id, s->number, check);
     kms__derive(KMS__USE_ROOT_WRAP, root_key, h->store_id, s->number, wrap_key);
@@ -82,7 +83,7 @@ static void write_slot_keys(kms__writer *writer, const head *h, const slot *s,
     (void)crypto_aead_xchacha20poly1305_ietf_encrypt(wrapped, NULL, store_key, KMS__STORE_KEY_SIZE,
                                                      associated, associated_len, NULL, nonce,
                                                      wrap_key);
-    sodium_memzero(wrap_key, sizeof wrap_key);
+    sodium_memzero(wrap_key, KMS__KDF_OUT_SIZE);
     kms__write_bytes(writer, check, sizeof check);
     kms__write_bytes(writer, nonce, sizeof nonce);
     kms__write_bytes(writer, wrapped, sizeof wrapped);
@@ -99,7 +100,7 @@ static kms_root_request request_for(const uint8_t *store_id, kms_strength streng
 kms_status kms__boot_make(kms_root *root, kms_strength strength,
                           const uint8_t store_id[KMS_STORE_ID_SIZE], uint32_t generation,
                           const uint8_t store_key[KMS__STORE_KEY_SIZE],
-                          uint8_t root_key[KMS_ROOT_KEY_SIZE], uint8_t *boot, size_t *boot_len)
+                          uint8_t root_key[KMS__ROOT_ROOM], uint8_t *boot, size_t *boot_len)
 {
     kms_root_request request = request_for(store_id, strength);
     kms__writer writer = kms__writer_to(boot, KMS__BOOT_MAX);
@@ -173,7 +174,8 @@ static kms_status try_slot(const head *h, const slot *s, kms_root *root, uint8_t
     kms_root_request request = request_for(h->store_id, KMS_STRENGTH_DEFAULT);
     uint8_t associated[ASSOCIATED_MAX];
     size_t associated_len = associated_data(h, s, associated);
-    uint8_t check[CHECK_SIZE], wrap_key[KMS__KDF_OUT_SIZE];
+    uint8_t *wrap_key = root_key + KMS_ROOT_KEY_SIZE;
+    uint8_t check[CHECK_SIZE];
     int rc;
 
     KMS__TRY(root->ops->unlock(root, &request, s->parameters.data, s->parameters.len, root_key));
@@ -185,7 +187,7 @@ static kms_status try_slot(const head *h, const slot *s, kms_root *root, uint8_t
     rc = crypto_aead_xchacha20poly1305_ietf_decrypt(store_key, NULL, NULL, s->wrapped.data,
                                                     s->wrapped.len, associated, associated_len,
                                                     s->nonce.data, wrap_key);
-    sodium_memzero(wrap_key, sizeof wrap_key);
+    sodium_memzero(wrap_key, KMS__KDF_OUT_SIZE);
     if (rc != 0)
         return kms_set_error(KMS_ERR_CORRUPT, "root slot %u of the store's boot record is damaged",
                              s->number);
@@ -203,7 +205,7 @@ static kms_status no_slot_fits(const kms_root *root, bool any_of_its_kind)
                          root->ops->name);
 }
 
-kms_status kms__boot_unlock(kms_slice boot, kms_root *root, uint8_t root_key[KMS_ROOT_KEY_SIZE],
+kms_status kms__boot_unlock(kms_slice boot, kms_root *root, uint8_t root_key[KMS__ROOT_ROOM],
                             uint8_t store_id[KMS_STORE_ID_SIZE], uint32_t *generation,
                             uint8_t store_key[KMS__STORE_KEY_SIZE])
 {

@@ -20,6 +20,8 @@
 #define KMS__BOOT_MAX (4 + 1 + 16 + 4 + 1 + KMS__BOOT_SLOTS_MAX * KMS__BOOT_SLOT_MAX)
 #define KMS__BOOT_HASH_SIZE 32
 #define KMS__STORE_KEY_SIZE 32
+/* Locked room for a root key and the wrapping key that is derived from it. */
+#define KMS__ROOT_ROOM (KMS_ROOT_KEY_SIZE + 32)
 
 /* The record key of the boot record. */
 kms_slice kms__boot_key(void);
@@ -28,16 +30,16 @@ kms_slice kms__boot_key(void);
 kms_record kms__boot_probe(void);
 
 /* Makes the boot record of a new store, with one slot for root. store_key is wrapped in it.
- * root_key is locked room for the root key. boot has KMS__BOOT_MAX bytes. */
+ * boot has KMS__BOOT_MAX bytes. */
 kms_status kms__boot_make(kms_root *root, kms_strength strength,
                           const uint8_t store_id[KMS_STORE_ID_SIZE], uint32_t generation,
                           const uint8_t store_key[KMS__STORE_KEY_SIZE],
-                          uint8_t root_key[KMS_ROOT_KEY_SIZE], uint8_t *boot, size_t *boot_len);
+                          uint8_t root_key[KMS__ROOT_ROOM], uint8_t *boot, size_t *boot_len);
 
 /* Unlocks a boot record: gives store id, generation and store key (locked room of the caller's).
  * KMS_ERR_NOT_A_STORE, KMS_ERR_NEWER_FORMAT, KMS_ERR_CORRUPT, KMS_ERR_WRONG_ROOT_KEY, or what the
  * provider says. */
-kms_status kms__boot_unlock(kms_slice boot, kms_root *root, uint8_t root_key[KMS_ROOT_KEY_SIZE],
+kms_status kms__boot_unlock(kms_slice boot, kms_root *root, uint8_t root_key[KMS__ROOT_ROOM],
                             uint8_t store_id[KMS_STORE_ID_SIZE], uint32_t *generation,
                             uint8_t store_key[KMS__STORE_KEY_SIZE]);
 

@@ -11,19 +11,14 @@
 
 #define FIRST_GENERATION 1
 
-static kms_status take_memory(kms_store *store, bool demand_locked, uint32_t cache_entries)
+static kms_status take_memory(kms_store *store, uint32_t cache_entries)
 {
     void *cell;
 
-    KMS__TRY(kms__secrets_open(&store->secrets, demand_locked));
+    KMS__TRY(kms__secrets_open(&store->secrets, store->demand_locked));
     KMS__TRY(kms__secret_take(store->secrets, &cell));
     store->records_key = cell;
-    store->header_block = kms__secret_block(sizeof(kms__header_block), &store->header_block_locked);
-    if (store->header_block == NULL)
-        return kms_error_status();
-    if (demand_locked && !store->header_block_locked)
-        return kms_set_error(KMS_ERR_NOT_LOCKED,
-                             "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
+    KMS__TRY(kms__store_header_block(store->demand_locked, &store->header_block));
     return kms__cache_open(&store->cache, store->secrets, cache_entries);
 }
 
@@ -44,9 +39,10 @@ kms_status kms__store_new(kms_store **store, kms_backend *engine, uint32_t flags
     }
     made->epoch = kms__fork_epoch();
     made->read_only = (flags & (KMS_OPEN_READ_ONLY | KMS_OPEN_FROZEN)) != 0;
+    made->demand_locked = (flags & KMS_OPEN_REQUIRE_LOCKED) != 0;
     made->busy_timeout_ms = options->busy_timeout_ms;
     made->clock = options->clock != NULL ? *options->clock : kms__clock_system();
-    st = take_memory(made, (flags & KMS_OPEN_REQUIRE_LOCKED) != 0, options->cache_entries);
+    st = take_memory(made, options->cache_entries);
     if (st != KMS_OK) {
         kms__store_free(made);
         return st;
@@ -60,7 +56,7 @@ void kms__store_free(kms_store *store)
 {
     kms__cache_close(store->cache);
     if (store->header_block != NULL)
-        kms__secret_block_free(store->header_block, sizeof(kms__header_block));
+        kms__secret_block_free(store->header_block, sizeof *store->header_block);
     kms__secrets_close(store->secrets);
     if (store->engine != NULL)
         store->engine->ops->close(store->engine);
@@ -70,9 +66,8 @@ void kms__store_free(kms_store *store)
 
 static kms_backend_how how_to_open(const kms_store *store, uint32_t flags)
 {
-    kms_backend_how how = {.version = 1,
-                           .busy_timeout_ms = store->busy_timeout_ms,
-                           .probe = kms__boot_probe()};
+    kms_backend_how how = {
+        .version = 1, .busy_timeout_ms = store->busy_timeout_ms, .probe = kms__boot_probe()};
 
     if (store->read_only)
         how.flags |= KMS_BACKEND_READ_ONLY;
@@ -80,6 +75,8 @@ static kms_backend_how how_to_open(const kms_store *store, uint32_t flags)
         how.flags |= KMS_BACKEND_FROZEN;
     return how;
 }
+
+_Static_assert(KMS__ROOT_ROOM <= KMS__SECRET_CELL, "a root key has room in a secret cell");
 
 /* Room for the two keys that opening and making need for a moment. */
 typedef struct keys {
@@ -176,7 +173,7 @@ static kms_status unlock(kms_store *store, kms_root *root)
 static kms_status create_with(kms_store *store, kms_root *root, uint32_t flags,
                               kms_strength strength, keys *k, boot_copy *boot)
 {
-    kms__header_block *block = (kms__header_block *)store->header_block;
+    kms__header_block *block = store->header_block;
     kms_backend_how how = how_to_open(store, flags);
     kms__seal seal = {store->id, store->generation, store->records_key};
     uint8_t header[KMS__HEADER_VALUE_SIZE];

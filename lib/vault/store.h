@@ -27,8 +27,9 @@ struct kms_store {
 
     /* Whoever holds the gate owns header_block: the header's plaintext holds a secret. */
     kms__gate gate;
-    uint8_t *header_block;
-    bool header_block_locked;
+    struct kms__header_block *header_block;
+    /* KMS_OPEN_REQUIRE_LOCKED. */
+    bool demand_locked;
 
     /* The largest change counter that this handle has seen. */
     _Atomic uint64_t changes_seen;

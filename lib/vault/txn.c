@@ -54,11 +54,10 @@ static void remember_changes(kms_store *store, uint64_t changes)
         continue;
 }
 
-/* The caller holds the gate. seen was read before the transaction began: a change that another
- * thread made since is no rollback. */
-static kms_status load_header(kms__txn *txn, uint64_t seen)
+/* seen was read before the transaction began: a change that another thread made since is no
+ * rollback. */
+static kms_status load_header(kms__txn *txn, kms__header_block *block, uint64_t seen)
 {
-    kms__header_block *block = (kms__header_block *)txn->store->header_block;
     kms_slice value;
     kms_status st = txn->store->engine->ops->get(txn->engine_txn, kms__header_key(), &value);
 
@@ -75,15 +74,17 @@ static kms_status load_header(kms__txn *txn, uint64_t seen)
     return KMS_OK;
 }
 
-static kms_status read_once(kms_store *store, kms__txn_body *body, void *argument, bool header)
+/* header: room for the header, if it is wanted. */
+static kms_status read_once(kms_store *store, kms__txn_body *body, void *argument,
+                            kms__header_block *header)
 {
     uint64_t seen = atomic_load(&store->changes_seen);
     kms__txn txn;
     kms_status st = begin(store, KMS_TXN_READ, &txn);
 
-    if (st == KMS_OK && header)
-        st = load_header(&txn, seen);
-    if (st == KMS_OK && header)
+    if (st == KMS_OK && header != NULL)
+        st = load_header(&txn, header, seen);
+    if (st == KMS_OK && header != NULL)
         remember_changes(store, txn.header->header.changes);
     if (st == KMS_OK)
         st = body(&txn, argument);
@@ -92,7 +93,7 @@ static kms_status read_once(kms_store *store, kms__txn_body *body, void *argumen
 }
 
 static kms_status read_with_retry(kms_store *store, kms__txn_body *body, void *argument,
-                                  bool header)
+                                  kms__header_block *header)
 {
     for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         kms_status st = read_once(store, body, argument, header);
@@ -106,16 +107,33 @@ static kms_status read_with_retry(kms_store *store, kms__txn_body *body, void *a
 
 kms_status kms__store_read(kms_store *store, kms__txn_body *body, void *argument)
 {
-    return read_with_retry(store, body, argument, false);
+    return read_with_retry(store, body, argument, NULL);
+}
+
+kms_status kms__store_header_block(bool demand_locked, kms__header_block **block)
+{
+    bool locked;
+    kms__header_block *made = kms__secret_block(sizeof *made, &locked);
+
+    if (made == NULL)
+        return kms_error_status();
+    if (demand_locked && !locked) {
+        kms__secret_block_free(made, sizeof *made);
+        return kms_set_error(KMS_ERR_NOT_LOCKED,
+                             "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
+    }
+    *block = made;
+    return KMS_OK;
 }
 
 kms_status kms__store_read_header(kms_store *store, kms__txn_body *body, void *argument)
 {
-    kms_status st;
+    kms__header_block *block;
+    kms_status st = kms__store_header_block(store->demand_locked, &block);
 
-    KMS__TRY(kms__gate_enter(&store->gate, store->busy_timeout_ms));
-    st = read_with_retry(store, body, argument, true);
-    kms__gate_leave(&store->gate);
+    KMS__TRY(st);
+    st = read_with_retry(store, body, argument, block);
+    kms__secret_block_free(block, sizeof *block);
     return st;
 }
 
@@ -159,7 +177,7 @@ static kms_status write_once(kms_store *store, kms__txn_body *body, void *argume
         mode |= KMS_TXN_NOWAIT;
     st = begin(store, mode, &txn);
     if (st == KMS_OK)
-        st = load_header(&txn, seen);
+        st = load_header(&txn, store->header_block, seen);
     if (st == KMS_OK)
         st = body(&txn, argument);
     if (st == KMS_OK)
@@ -183,12 +201,14 @@ static kms_status look_for_operation(kms__txn *txn, void *argument)
 
 /* Finding the operation proves that it was applied. Not finding it proves nothing: it may be on
  * its way, or older than those that the header keeps. */
+/* The caller holds the gate, and so the store's header block. */
 static kms_status settle_unknown(kms_store *store, const uint8_t *operation)
 {
     settle look = {operation, false};
 
     for (unsigned attempt = 0; attempt < SETTLE_ATTEMPTS; attempt++) {
-        if (read_once(store, look_for_operation, &look, true) == KMS_OK && look.found)
+        if (read_once(store, look_for_operation, &look, store->header_block) == KMS_OK &&
+            look.found)
             return KMS_OK;
         back_off(attempt + 4);
     }

@@ -32,6 +32,9 @@ kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argumen
 /* As kms__store_read(), with the header opened and checked against a rollback. */
 kms_status kms__store_read_header(kms_store *store, kms__txn_body *body, void *argument);
 
+/* Locked room for a header; free it with kms__secret_block_free(). */
+kms_status kms__store_header_block(bool demand_locked, kms__header_block **block);
+
 /* Whether the record is there, and its mark. KMS_ERR_NOT_FOUND comes without a sentence. */
 kms_status kms__txn_mark(kms__txn *txn, const kms__record_key *key, uint8_t mark[KMS__MARK_SIZE]);
 
