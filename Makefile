@@ -12,6 +12,8 @@ LIB_SOURCES         := $(wildcard lib/*/*.c) $(wildcard backends/memory/*.c) $(w
 CONFORMANCE_SOURCES := $(wildcard tests/conformance/*.c)
 SUPPORT_SOURCES     := $(wildcard tests/support/*.c)
 TEST_SOURCES        := $(wildcard tests/test_*.c)
+# Programs that script tests run, such as the maker of fixtures: no tests themselves.
+TOOL_SOURCES        := $(wildcard tests/make_*.c)
 # Engines written as a third party would, linked into every test program.
 TEST_EXTRA_SOURCES  := $(filter-out %/main.c,$(wildcard examples/*_backend/*.c))
 TEST_SCRIPTS        := $(wildcard tests/check_*.sh)
@@ -20,7 +22,7 @@ EXAMPLES            := $(filter-out %_backend,$(sort $(patsubst examples/%/,%,$(
 EXAMPLE_SOURCES     := $(foreach e,$(EXAMPLES),$(wildcard examples/$(e)/*.c))
 PUBLIC_HEADERS      := $(wildcard include/kms/*.h)
 ALL_SOURCES         := $(LIB_SOURCES) $(CONFORMANCE_SOURCES) $(SUPPORT_SOURCES) $(TEST_SOURCES) \
-                       $(TEST_EXTRA_SOURCES) $(EXAMPLE_SOURCES)
+                       $(TOOL_SOURCES) $(TEST_EXTRA_SOURCES) $(EXAMPLE_SOURCES)
 ALL_HEADERS         := $(PUBLIC_HEADERS) $(wildcard lib/*/*.h backends/*/*.h tests/*/*.h examples/*/*.h)
 
 # --- Settings: the command line wins over config.mk, and that over the defaults here ------------
@@ -188,14 +190,15 @@ $(BUILD)/flags $(BUILD)/sources: FORCE
 # --- Tests and examples -------------------------------------------------------------------------
 
 TEST_PROGRAMS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SOURCES))
+TEST_TOOLS       := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TOOL_SOURCES))
 EXAMPLE_PROGRAMS := $(addprefix $(BUILD)/examples/,$(EXAMPLES))
 TEST_COMMON      := $(call objects,$(SUPPORT_SOURCES) $(TEST_EXTRA_SOURCES))
 
 .PHONY: tests examples need-check need-sqlite
-tests: $(TEST_PROGRAMS)
+tests: $(TEST_PROGRAMS) $(TEST_TOOLS)
 examples: $(EXAMPLE_PROGRAMS)
 
-$(TEST_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_COMMON) $(CONFORMANCE) $(STATIC) \
+$(TEST_PROGRAMS) $(TEST_TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_COMMON) $(CONFORMANCE) $(STATIC) \
                   $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) $(DEP_LIBS)
@@ -206,7 +209,7 @@ $(EXAMPLE_PROGRAMS): $(BUILD)/examples/%: $$(call objects,$$(wildcard examples/$
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o %.a,$^) $(SQLITE_LIBS) $(DEP_LIBS)
 
-$(call objects,$(SUPPORT_SOURCES) $(TEST_SOURCES)): | need-check
+$(call objects,$(SUPPORT_SOURCES) $(TEST_SOURCES) $(TOOL_SOURCES)): | need-check
 need-check:
 	@test -n '$(filter -lcheck%,$(CHECK_LIBS))' || { echo 'The tests need Check (Debian: apt-get install check)' >&2; exit 1; }
 $(call objects,$(EXAMPLE_SOURCES)): | need-sqlite
