@@ -68,8 +68,8 @@ static kms_status check_index(visit *v, const kms__record_key *key)
     kms__alias alias;
     kms_status st;
 
-    KMS__TRY(kms__txn_read(v->txn, key, plain, sizeof plain, NULL));
     KMS__TRY(name_in(key, 1 + KMS__ID_SIZE, name));
+    KMS__TRY(kms__txn_read(v->txn, key, plain, sizeof plain, NULL));
     st = kms__alias_load(v->txn, name, &alias, NULL);
     if (st == KMS_ERR_ALIAS_NOT_FOUND ||
         (st == KMS_OK && memcmp(alias.target, key->bytes + 1, KMS__ID_SIZE) != 0))
@@ -125,27 +125,35 @@ static kms_status check_version(visit *v, const kms__record_key *record_key)
     return KMS_OK;
 }
 
-static kms_status check_boot(visit *v, const kms__record_key *key)
+static kms_status check_boot(kms__txn *txn)
 {
     uint8_t hash[KMS__BOOT_HASH_SIZE];
     kms_slice value;
+    kms_status st = txn->store->engine->ops->get(txn->engine_txn, kms__boot_key(), &value);
 
-    KMS__TRY(v->txn->store->engine->ops->get(v->txn->engine_txn, kms__boot_key(), &value));
+    if (st == KMS_ERR_NOT_FOUND)
+        return kms_set_error(KMS_ERR_CORRUPT, "the store's boot record is missing");
+    KMS__TRY(st);
     kms__boot_hash(value, hash);
-    if (memcmp(hash, v->txn->header->header.boot_hash, sizeof hash) != 0)
-        return damaged(key, "is not the one that the header names");
+    if (memcmp(hash, txn->header->header.boot_hash, sizeof hash) != 0)
+        return kms_set_error(KMS_ERR_CORRUPT,
+                             "the store's boot record is not the one that the header names");
     return KMS_OK;
+}
+
+/* The two records that the header does not count. */
+static bool is_boot_or_header(const kms__record_key *key)
+{
+    return key->len == 1 && (key->bytes[0] == KMS__TAG_BOOT || key->bytes[0] == KMS__TAG_HEADER);
 }
 
 static kms_status check_record(visit *v, const kms__record_key *key)
 {
+    if (is_boot_or_header(key))
+        return KMS_OK;
     switch (key->bytes[0]) {
     case KMS__TAG_ALIAS:
         return check_alias(v, key);
-    case KMS__TAG_BOOT:
-        return check_boot(v, key);
-    case KMS__TAG_HEADER:
-        return KMS_OK;
     case KMS__TAG_INDEX:
         return check_index(v, key);
     case KMS__TAG_KEY:
@@ -161,7 +169,7 @@ static kms_status take_in(visit *v, const kms__record_key *key)
 {
     uint8_t mark[KMS__MARK_SIZE];
 
-    if (key->bytes[0] == KMS__TAG_BOOT || key->bytes[0] == KMS__TAG_HEADER)
+    if (is_boot_or_header(key))
         return KMS_OK;
     KMS__TRY(kms__txn_mark(v->txn, key, mark));
     kms__set_hash_toggle(v->seen, kms__record_slice(key), mark);
@@ -214,7 +222,9 @@ kms_status kms__verify(kms__txn *txn, void *argument)
     KMS__TRY(kms__store_header_block(txn->store->demand_locked, &block));
     v.seen = &block->header;
     memcpy(v.seen->set_key, header->set_key, sizeof v.seen->set_key);
-    st = kms__secret_take(txn->store->secrets, &cell);
+    st = check_boot(txn);
+    if (st == KMS_OK)
+        st = kms__secret_take(txn->store->secrets, &cell);
     if (st == KMS_OK) {
         v.cell = cell;
         st = visit_all(&v);

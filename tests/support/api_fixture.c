@@ -213,7 +213,8 @@ kms_store *place_open(place *p)
 
 static kms_txn *begin_raw(place *p, unsigned mode, kms_backend **engine)
 {
-    const kms_backend_how how = {.version = 1, .busy_timeout_ms = 5000};
+    const kms_backend_how how = {
+        .version = 1, .busy_timeout_ms = 5000, .probe = {{NULL, 0}, {NULL, 0}}};
     kms_revision revision;
     kms_txn *txn;
 
@@ -324,7 +325,8 @@ void place_restore(place *p, const stolen_set *set)
 
 void place_create_raw(place *p, const kms_record *records, size_t count)
 {
-    const kms_backend_how how = {.version = 1, .busy_timeout_ms = 5000};
+    const kms_backend_how how = {
+        .version = 1, .busy_timeout_ms = 5000, .probe = {{NULL, 0}, {NULL, 0}}};
     kms_backend *engine = inner_engine(p);
 
     fixture_ok(engine->ops->create(engine, &how, records, count));
