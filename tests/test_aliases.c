@@ -117,7 +117,8 @@ END_TEST
 
 START_TEST(every_character_is_allowed_or_not)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-/";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-/";
     char name[] = "alias/x?y";
     kms_alias_info info;
 
@@ -272,9 +273,9 @@ END_TEST
 /* --- lists ---------------------------------------------------------------------------------- */
 
 /* In the order of their bytes: upper case, underscore, lower case; a prefix first. */
-static const char *const sorted[] = {"alias/-",  "alias//",   "alias/0", "alias/A",  "alias/B",
-                                     "alias/B-", "alias/B/1", "alias/_", "alias/a",  "alias/aa",
-                                     "alias/ab", "alias/b"};
+static const char *const sorted[] = {"alias/-", "alias//",  "alias/0",   "alias/A",
+                                     "alias/B", "alias/B-", "alias/B/1", "alias/_",
+                                     "alias/a", "alias/aa", "alias/ab",  "alias/b"};
 #define ALIASES (sizeof sorted / sizeof *sorted)
 
 static void make_aliases(void)

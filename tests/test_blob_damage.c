@@ -71,8 +71,8 @@ static void check_nothing_came_out(const uint8_t *out, size_t size, size_t len)
 }
 
 /* Decrypts a copy that ends where the blob ends, so that a look behind it is seen. */
-static kms_status try_expecting(const char *expected, const kms_context *bound,
-                                const uint8_t *blob, size_t blob_len)
+static kms_status try_expecting(const char *expected, const kms_context *bound, const uint8_t *blob,
+                                size_t blob_len)
 {
     uint8_t out[BLOB + 64];
     uint8_t *copy = malloc(blob_len > 0 ? blob_len : 1);
@@ -83,8 +83,8 @@ static kms_status try_expecting(const char *expected, const kms_context *bound,
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, blob, blob_len);
     memset(out, 0xa5, sizeof out);
-    st = kms_decrypt_expecting(store, expected, bound, copy, blob_len, out, sizeof out, &len,
-                               &used);
+    st =
+        kms_decrypt_expecting(store, expected, bound, copy, blob_len, out, sizeof out, &len, &used);
     if (st != KMS_OK) {
         check_nothing_came_out(out, sizeof out, len);
         if (used.key_version != 4711 || kms_error_status() != st)
@@ -124,7 +124,8 @@ START_TEST(a_blob_cut_at_any_byte_does_not_open)
     fixture_ok(try(blob, BLOB));
     for (size_t len = 0; len < BLOB; len++) {
         fixture_is(try(blob, len), KMS_ERR_INVALID_CIPHERTEXT);
-        fixture_is(inspect(blob, len), len < KMS_BLOB_OVERHEAD ? KMS_ERR_INVALID_CIPHERTEXT : KMS_OK);
+        fixture_is(inspect(blob, len),
+                   len < KMS_BLOB_OVERHEAD ? KMS_ERR_INVALID_CIPHERTEXT : KMS_OK);
     }
     /* Cut at its start. */
     for (size_t at = 1; at < BLOB; at++)
@@ -185,9 +186,16 @@ START_TEST(a_blob_with_any_field_at_its_extremes_does_not_open)
 {
     static const struct {
         size_t at, len;
-    } fields[] = {{0, 3},          {FORMAT_AT, 1},     {SUITE_AT, 1},   {KIND_AT, 1},
-                  {KEY_ID_AT, 16}, {VERSION_AT, 4},    {COMMITMENT_AT, 32},
-                  {NONCE_AT, 24},  {SEALED_AT, sizeof TEXT}, {BLOB - 16, 16}};
+    } fields[] = {{0, 3},
+                  {FORMAT_AT, 1},
+                  {SUITE_AT, 1},
+                  {KIND_AT, 1},
+                  {KEY_ID_AT, 16},
+                  {VERSION_AT, 4},
+                  {COMMITMENT_AT, 32},
+                  {NONCE_AT, 24},
+                  {SEALED_AT, sizeof TEXT},
+                  {BLOB - 16, 16}};
     static const uint8_t extremes[] = {0x00, 0x7f, 0x80, 0xff};
     uint8_t good[BLOB], blob[BLOB];
 
@@ -241,7 +249,7 @@ END_TEST
 
 START_TEST(parts_of_two_blobs_do_not_make_a_third)
 {
-    static const size_t ends[] = {FORMAT_AT, SUITE_AT,      KIND_AT,  KEY_ID_AT, VERSION_AT,
+    static const size_t ends[] = {FORMAT_AT,     SUITE_AT, KIND_AT,   KEY_ID_AT, VERSION_AT,
                                   COMMITMENT_AT, NONCE_AT, SEALED_AT, BLOB - 16};
     uint8_t one[BLOB], other[BLOB], old[BLOB], mixed[BLOB];
 
@@ -315,8 +323,8 @@ START_TEST(decrypt_opens_its_own_kinds_and_no_other)
     if (!setup(_i))
         return;
     for (unsigned kind = 0; kind < 256; kind++) {
-        bool taken = kind == KMS_BLOB_DATA || kind == KMS_BLOB_DATA_KEY ||
-                     kind == KMS_BLOB_DETERMINISTIC;
+        bool taken =
+            kind == KMS_BLOB_DATA || kind == KMS_BLOB_DATA_KEY || kind == KMS_BLOB_DETERMINISTIC;
 
         make_of_kind(kind, blob);
         fixture_is(try(blob, BLOB), taken ? KMS_OK : KMS_ERR_INVALID_CIPHERTEXT);
@@ -442,15 +450,16 @@ static kms_status try_combination(const wrong *w, const uint8_t good[BLOB], cons
     if (w->key == 1)
         blob[KEY_ID_AT] ^= 1;
     kms__id_format(blob + KEY_ID_AT, named);
-    return try_expecting(w->expected == 0 ? NULL : w->expected == 1 ? named : other,
+    return try_expecting(w->expected == 0   ? NULL
+                         : w->expected == 1 ? named
+                                            : other,
                          w->damage == BAD_CONTEXT ? NULL : &context, blob, len);
 }
 
 START_TEST(of_several_things_wrong_the_first_of_the_order_is_told)
 {
     kms_key_state state = (kms_key_state)(_i % 4 + 1);
-    kms_key_version_state version =
-        _i < 4 ? KMS_KEY_VERSION_ENABLED : KMS_KEY_VERSION_DISABLED;
+    kms_key_version_state version = _i < 4 ? KMS_KEY_VERSION_ENABLED : KMS_KEY_VERSION_DISABLED;
     char other[KMS_KEY_ID_SIZE];
     unsigned tried = 0;
     uint8_t good[BLOB];

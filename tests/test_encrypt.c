@@ -36,9 +36,9 @@ static void finish(void)
 
 /* --- sizes ---------------------------------------------------------------------------------- */
 
-static const size_t sizes[] = {0,    1,    15,   16,   17,   31,   63,    64,    65,     127,
-                               1023, 1024, 1151, 1152, 1153, 4095, 4096,  4097,  16384,  65535,
-                               65536, 65537, 1048576, 1048577};
+static const size_t sizes[] = {0,    1,    15,    16,    17,    31,    63,      64,
+                               65,   127,  1023,  1024,  1151,  1152,  1153,    4095,
+                               4096, 4097, 16384, 65535, 65536, 65537, 1048576, 1048577};
 #define SIZES (sizeof sizes / sizeof *sizes)
 
 static void check_size(size_t size)
@@ -85,16 +85,16 @@ START_TEST(sizes_over_the_limit_are_refused_before_anything_is_touched)
     size_t len = 77;
 
     setup(0);
-    fixture_is(kms_encrypt(store, id, NULL, &byte, (size_t)KMS_PLAINTEXT_MAX + 1, blob, SIZE_MAX,
-                           &len),
-               KMS_ERR_INVALID_ARGUMENT);
+    fixture_is(
+        kms_encrypt(store, id, NULL, &byte, (size_t)KMS_PLAINTEXT_MAX + 1, blob, SIZE_MAX, &len),
+        KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_encrypt(store, id, NULL, &byte, SIZE_MAX, blob, SIZE_MAX, &len),
                KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_encrypt(store, id, NULL, &byte, SIZE_MAX - 97, blob, 0, &len),
                KMS_ERR_INVALID_ARGUMENT);
-    fixture_is(kms_encrypt(store, id, NULL, &byte, (size_t)KMS_PLAINTEXT_MAX, blob, sizeof blob,
-                           &len),
-               KMS_ERR_BUFFER_TOO_SMALL);
+    fixture_is(
+        kms_encrypt(store, id, NULL, &byte, (size_t)KMS_PLAINTEXT_MAX, blob, sizeof blob, &len),
+        KMS_ERR_BUFFER_TOO_SMALL);
     ck_assert_uint_eq(len, 77);
     finish();
 }
@@ -179,8 +179,7 @@ START_TEST(null_arguments_are_refused)
                KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_decrypt(NULL, NULL, blob, len, out, sizeof out, &n), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_decrypt(store, NULL, NULL, len, out, sizeof out, &n), KMS_ERR_INVALID_ARGUMENT);
-    fixture_is(kms_decrypt(store, NULL, blob, len, NULL, sizeof out, &n),
-               KMS_ERR_INVALID_ARGUMENT);
+    fixture_is(kms_decrypt(store, NULL, blob, len, NULL, sizeof out, &n), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_decrypt(store, NULL, blob, len, out, sizeof out, NULL),
                KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_inspect_blob(NULL, len, &(kms_blob_info){0}), KMS_ERR_INVALID_ARGUMENT);

@@ -32,7 +32,8 @@ static int starter(const char *path, shared *all, unsigned number)
         usleep(100);
     if (kms_lmdb_backend(&engine, path, NULL) != KMS_OK)
         return 2;
-    if (kms_open(&store, engine, fixture_root(FIXTURE_ROOT_FILL), KMS_OPEN_CREATE, NULL) != KMS_OK ||
+    if (kms_open(&store, engine, fixture_root(FIXTURE_ROOT_FILL), KMS_OPEN_CREATE, NULL) !=
+            KMS_OK ||
         kms_ensure_alias(store, "alias/MyAppKey", NULL, all->ids[number]) != KMS_OK ||
         kms_encrypt(store, "alias/MyAppKey", NULL, "text", 5, all->blobs[number], 200,
                     &all->lens[number]) != KMS_OK) {
@@ -80,7 +81,8 @@ static void check_one_key(kms_store *store, const shared *all)
 START_TEST(sixteen_processes_on_an_empty_store_end_with_one_key)
 {
     const char *folder = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
-    shared *all = mmap(NULL, sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    shared *all =
+        mmap(NULL, sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     char path[4000], other[4096];
     kms_store *store = NULL;
     kms_backend *engine;

@@ -162,8 +162,7 @@ START_TEST(listing_versions_checks_its_arguments)
                KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_list_key_versions(store, id, 0, NULL, 1, &count, &more),
                KMS_ERR_INVALID_ARGUMENT);
-    fixture_is(kms_list_key_versions(store, id, 0, page, 1, NULL, &more),
-               KMS_ERR_INVALID_ARGUMENT);
+    fixture_is(kms_list_key_versions(store, id, 0, page, 1, NULL, &more), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_list_key_versions(NULL, id, 0, page, 1, &count, &more),
                KMS_ERR_INVALID_ARGUMENT);
     ck_assert_uint_eq(count, 77);

@@ -277,8 +277,8 @@ START_TEST(listing_gives_every_key_once_with_every_limit)
     /* Neighbours among the records. */
     fixture_ok(kms_create_alias(store, "alias/a", ids[0]));
     while (more) {
-        fixture_ok(kms_list_keys(store, seen == 0 ? NULL : ids[seen - 1], page, limit, &count,
-                                 &more));
+        fixture_ok(
+            kms_list_keys(store, seen == 0 ? NULL : ids[seen - 1], page, limit, &count, &more));
         ck_assert_uint_eq(count, KEYS - seen < limit ? KEYS - seen : limit);
         for (size_t i = 0; i < count; i++)
             ck_assert_str_eq(page[i], ids[seen + i]);
@@ -319,7 +319,8 @@ START_TEST(a_marker_need_not_be_there)
     make_keys(ids, 2);
     fixture_ok(kms_list_keys(store, NOBODY, page, 3, &count, &more));
     ck_assert_uint_eq(count, 2);
-    fixture_ok(kms_list_keys(store, "ffffffff-ffff-4fff-bfff-ffffffffffff", page, 3, &count, &more));
+    fixture_ok(
+        kms_list_keys(store, "ffffffff-ffff-4fff-bfff-ffffffffffff", page, 3, &count, &more));
     ck_assert_uint_eq(count, 0);
     ck_assert(!more);
     fixture_ok(kms_list_keys(store, NULL, page, SIZE_MAX, &count, NULL));

@@ -186,7 +186,7 @@ static void encrypt(void)
     bool by_alias = draw(2) != 0;
     int key = by_alias ? model.aliases[alias].key : any_key();
     kms_blob_info info;
-    char text[16];
+    char text[16] = {0};
     kms_status wanted = key < 0 ? KMS_ERR_ALIAS_NOT_FOUND : of_key(key);
 
     snprintf(text, sizeof text, "%u", draw(1000000));
@@ -207,7 +207,7 @@ static void decrypt(void)
 {
     const model_blob *blob = &model.blobs[draw(BLOBS)];
     kms_key_used used;
-    char text[16];
+    char text[16] = {0};
     size_t len;
 
     if (blob->len == 0)
@@ -245,7 +245,7 @@ static void check_keys(void)
     size_t count;
 
     fixture_ok(kms_list_keys(store, NULL, page, KEYS_MAX + 1, &count, NULL));
-    ck_assert_uint_eq(count, model.key_count);
+    ck_assert_int_eq((int)count, model.key_count);
     for (size_t i = 0; i < count; i++) {
         const model_key *key = &model.keys[key_with_id(page[i])];
         kms_key_info info = fixture_describe(store, page[i]);

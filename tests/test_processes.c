@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define WORKERS 4
@@ -222,10 +223,17 @@ static unsigned long furnish(const char *path)
     return (unsigned long)info.changes + 1;
 }
 
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid;
+}
+
 /* Wherever it is by then. */
 static void kill_in_the_middle(pid_t pid, const journal *j)
 {
-    while (atomic_load(&j->operations) < 50)
+    while (atomic_load(&j->operations) < 50 && !has_ended(pid))
         usleep(1000);
     kill(pid, SIGKILL);
 }
@@ -275,12 +283,48 @@ START_TEST(test_one_of_them_is_killed)
 }
 END_TEST
 
+typedef struct growth {
+    const char *path;
+    _Atomic bool *over;
+} growth;
+
+static int grow(void *argument)
+{
+    const growth *g = argument;
+    kms_store *store = worker_open_store(g->path);
+    char key_id[KMS_KEY_ID_SIZE];
+
+    while (!atomic_load(g->over))
+        trial_must(kms_create_key(store, NULL, key_id) == KMS_OK);
+    kms_close(store);
+    return 0;
+}
+
+/* Whoever opens a store reads its size and its pages while others make it longer. */
+START_TEST(test_opened_while_another_one_grows_it)
+{
+    growth g = {.path = trial_fast_path("store")};
+    unsigned openings = trial_is_watched() ? 50 : 1000;
+    pid_t child;
+
+    g.over = mmap(NULL, sizeof *g.over, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(g.over, MAP_FAILED);
+    furnish(g.path);
+    child = trial_fork(grow, &g);
+    for (unsigned i = 0; i < openings; i++)
+        kms_close(worker_open_store(g.path));
+    atomic_store(g.over, true);
+    ck_assert_int_eq(trial_wait(child), 0);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         test_processes_at_once,
         test_processes_at_once_on_disk,
         test_one_of_them_is_killed,
+        test_opened_while_another_one_grows_it,
     };
 
     return trial_main("processes", tests, sizeof tests / sizeof tests[0]);

@@ -54,8 +54,7 @@ static void make_with_passphrase(const char *passphrase, size_t len)
 {
     kms_store *store = NULL;
 
-    fixture_ok(
-        try_passphrase(passphrase, len, KMS_OPEN_CREATE, KMS_STRENGTH_INTERACTIVE, &store));
+    fixture_ok(try_passphrase(passphrase, len, KMS_OPEN_CREATE, KMS_STRENGTH_INTERACTIVE, &store));
     kms_close(store);
 }
 

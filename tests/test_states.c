@@ -18,14 +18,10 @@ static const struct {
     /* Enabled, Disabled, PendingDeletion, PendingImport. */
     kms_status answer[4];
 } law[] = {
-    {KMS_OP_DESCRIBE_KEY, {OK, OK, OK, OK}},
-    {KMS_OP_ENABLE_KEY, {OK, OK, BAD, BAD}},
-    {KMS_OP_DISABLE_KEY, {OK, OK, BAD, BAD}},
-    {KMS_OP_CREATE_KEY_VERSION, {OK, DIS, DEL, IMP}},
-    {KMS_OP_CREATE_ALIAS, {OK, OK, BAD, OK}},
-    {KMS_OP_UPDATE_ALIAS, {OK, OK, DEL, OK}},
-    {KMS_OP_DELETE_ALIAS, {OK, OK, OK, OK}},
-    {KMS_OP_ENCRYPT, {OK, DIS, DEL, IMP}},
+    {KMS_OP_DESCRIBE_KEY, {OK, OK, OK, OK}},  {KMS_OP_ENABLE_KEY, {OK, OK, BAD, BAD}},
+    {KMS_OP_DISABLE_KEY, {OK, OK, BAD, BAD}}, {KMS_OP_CREATE_KEY_VERSION, {OK, DIS, DEL, IMP}},
+    {KMS_OP_CREATE_ALIAS, {OK, OK, BAD, OK}}, {KMS_OP_UPDATE_ALIAS, {OK, OK, DEL, OK}},
+    {KMS_OP_DELETE_ALIAS, {OK, OK, OK, OK}},  {KMS_OP_ENCRYPT, {OK, DIS, DEL, IMP}},
     {KMS_OP_DECRYPT, {OK, DIS, DEL, IMP}},
 };
 #define LAWS (sizeof law / sizeof *law)

@@ -196,9 +196,8 @@ START_TEST(a_record_that_no_libkms_made_is_found)
     static const struct {
         const char *key;
         size_t len;
-    } strange[] = {{"A", 1},       {"C", 1},  {"I", 1},   {"Ialias/a", 8}, {"K", 1}, {"Kshort", 6},
-                   {"V", 1},       {"\0", 1}, {"\xff", 1}, {"B2", 2},      {"H2", 2},
-                   {"Aalias/c", 8}};
+    } strange[] = {{"A", 1}, {"C", 1},  {"I", 1},    {"Ialias/a", 8}, {"K", 1},  {"Kshort", 6},
+                   {"V", 1}, {"\0", 1}, {"\xff", 1}, {"B2", 2},       {"H2", 2}, {"Aalias/c", 8}};
     static uint8_t longest[KMS_RECORD_KEY_MAX];
     stolen_set good;
 

@@ -173,9 +173,11 @@ END_TEST
 START_TEST(would_is_does_for_every_reference)
 {
     static const char *const references[] = {
-        NULL,    "",           "x",         "alias/",           "alias/a b",
-        NOBODY,  "alias/none", "alias/acs", "alias/acs/rds",    "alias/key",
-        "ALIAS/key", "00000000-0000-4000-8000-00000000000",     "alias/other"};
+        NULL,         "",          "x",
+        "alias/",     "alias/a b", NOBODY,
+        "alias/none", "alias/acs", "alias/acs/rds",
+        "alias/key",  "ALIAS/key", "00000000-0000-4000-8000-00000000000",
+        "alias/other"};
     const operation *o = &operations[_i];
 
     if (o->number == KMS_OP_DECRYPT || o->number == KMS_OP_CREATE_KEY)

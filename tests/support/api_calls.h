@@ -1,0 +1,34 @@
+/*
+ * Every public call that uses a store, in a form that tests can walk through: each is performed on
+ * a stage that api_calls_stage() made, and checks by itself that a failure left its outputs alone.
+ */
+#ifndef KMS_TESTS_API_CALLS_H
+#define KMS_TESTS_API_CALLS_H
+
+#include "api_fixture.h"
+
+/* What stands on the stage: alias/a points to key a, which is enabled and has two versions; alias/b
+ * points to key b, which is disabled. */
+typedef struct api_stage {
+    char a[KMS_KEY_ID_SIZE], b[KMS_KEY_ID_SIZE];
+    /* Of key a's first version, in which TEXT stands. */
+    uint8_t blob[KMS_CIPHERTEXT_SIZE(16)];
+    size_t blob_len;
+} api_stage;
+
+void api_calls_stage(kms_store *store, api_stage *stage);
+
+typedef struct api_call {
+    const char *name;
+    /* Succeeds on the stage. */
+    kms_status (*perform)(kms_store *store, const api_stage *stage);
+    /* It changes the store. */
+    bool changes;
+    /* How many calls of the engine it makes at least when nothing is cached. */
+    unsigned least_engine_calls;
+} api_call;
+
+extern const api_call api_calls[];
+extern const size_t api_call_count;
+
+#endif
