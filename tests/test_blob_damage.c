@@ -299,8 +299,9 @@ END_TEST
 
 /* --- kinds ---------------------------------------------------------------------------------- */
 
-/* An authentic blob of a kind that kms_encrypt() does not make. */
-static void make_of_kind(unsigned kind, uint8_t blob[BLOB])
+/* A blob that kms_encrypt() does not make, sealed under the right key: of any kind, and perhaps with
+ * another commitment than the key's. */
+static void forge(unsigned kind, uint8_t commitment_mask, uint8_t blob[BLOB])
 {
     kms__associated associated;
     kms__pin pin;
@@ -309,6 +310,7 @@ static void make_of_kind(unsigned kind, uint8_t blob[BLOB])
     fixture_ok(kms__pin_primary(store, id, 0, &pin));
     memcpy(blob, pin.opened->blob_prefix, KMS__BLOB_PREFIX);
     blob[KIND_AT] = (uint8_t)kind;
+    blob[COMMITMENT_AT] ^= commitment_mask;
     randombytes_buf(blob + NONCE_AT, SEALED_AT - NONCE_AT);
     fixture_ok(kms__aead_seal(pin.opened->suite, pin.opened->suite_key, blob + NONCE_AT,
                               kms__associated_end(&associated, blob),
@@ -326,9 +328,23 @@ START_TEST(decrypt_opens_its_own_kinds_and_no_other)
         bool taken =
             kind == KMS_BLOB_DATA || kind == KMS_BLOB_DATA_KEY || kind == KMS_BLOB_DETERMINISTIC;
 
-        make_of_kind(kind, blob);
+        forge(kind, 0, blob);
         fixture_is(try(blob, BLOB), taken ? KMS_OK : KMS_ERR_INVALID_CIPHERTEXT);
     }
+    finish();
+}
+END_TEST
+
+START_TEST(a_blob_that_commits_to_another_key_does_not_open_even_if_it_is_authentic)
+{
+    uint8_t blob[BLOB];
+
+    if (!setup(_i))
+        return;
+    forge(KMS_BLOB_DATA, 0, blob);
+    fixture_ok(try(blob, BLOB));
+    forge(KMS_BLOB_DATA, 1, blob);
+    fixture_is(try(blob, BLOB), KMS_ERR_INVALID_CIPHERTEXT);
     finish();
 }
 END_TEST
@@ -558,6 +574,7 @@ int main(void)
         {parts_of_two_blobs_do_not_make_a_third, SUITES},
         {bytes_at_random_never_open, SUITES},
         {decrypt_opens_its_own_kinds_and_no_other, SUITES},
+        {a_blob_that_commits_to_another_key_does_not_open_even_if_it_is_authentic, SUITES},
         {of_several_things_wrong_the_first_of_the_order_is_told, 8},
         {arguments_and_sizes_are_told_before_anything_of_the_blob, 0},
         {a_newer_blob_says_so_however_little_of_it_there_is, 0},

@@ -344,6 +344,27 @@ START_TEST(failing_calls_lose_nothing)
 }
 END_TEST
 
+START_TEST(a_call_gives_its_secrets_back)
+{
+    unsigned before;
+
+    if (!setup())
+        return;
+    /* Changes that are never made, so that the engine does not grow. */
+    engine_fail(&here.control, ENGINE_COMMIT, 1, KMS_ERR_STORAGE, true);
+    for (size_t i = 0; i < api_call_count; i++)
+        (void)!api_calls[i].perform(store, &stage);
+    before = live_count;
+    for (int turn = 0; turn < 300; turn++)
+        for (size_t i = 0; i < api_call_count; i++)
+            if (api_calls[i].changes)
+                ck_assert_int_eq(api_calls[i].perform(store, &stage), KMS_ERR_STORAGE);
+    (void)engine_disarm(&here.control);
+    ck_assert_uint_eq(live_count, before);
+    finish();
+}
+END_TEST
+
 static kms_status make_raw_root(void)
 {
     kms_root *root = NULL;
@@ -510,6 +531,7 @@ int main(void)
         {no_memory_at_all_is_survived_as_well, 0},
         {opening_loses_nothing_whichever_allocation_fails, 2},
         {failing_calls_lose_nothing, 0},
+        {a_call_gives_its_secrets_back, 0},
         {constructors_lose_nothing_whichever_allocation_fails, 4},
         {recording_a_failure_allocates_nothing, 0},
         {memory_that_cannot_be_locked_is_told_and_refused_on_demand, 0},

@@ -143,6 +143,34 @@ START_TEST(a_header_that_grew_is_a_newer_one)
 }
 END_TEST
 
+START_TEST(a_boot_record_that_still_unlocks_but_is_not_the_headers_is_refused)
+{
+    stolen_set good;
+    stolen boot;
+
+    place_init(&here);
+    make_and_close();
+    good = place_steal(&here);
+    boot = *stolen_find(&good, 'B');
+    /* A second slot, which is not looked at once the first fits. */
+    ck_assert_uint_eq(boot.value[25], 1);
+    boot.value[25] = 2;
+    place_plant_record(&here, &boot);
+    refuses(0, KMS_ERR_CORRUPT);
+    fixture_says("tampered");
+    /* Something behind the last slot. */
+    boot.value[25] = 1;
+    boot.value[boot.value_len++] = 0;
+    place_plant_record(&here, &boot);
+    refuses(0, KMS_ERR_CORRUPT);
+    boot.value_len--;
+    place_plant_record(&here, &boot);
+    make_and_close();
+    stolen_free(&good);
+    place_free(&here);
+}
+END_TEST
+
 START_TEST(a_newer_record_is_refused_with_a_message_that_says_so)
 {
     static const char tags[] = {'A', 'K', 'V'};
@@ -266,6 +294,7 @@ int main(void)
         {what_is_no_store_is_refused_and_left_untouched, 5},
         {a_newer_store_is_refused_with_a_message_that_says_so, 0},
         {a_header_that_grew_is_a_newer_one, 0},
+        {a_boot_record_that_still_unlocks_but_is_not_the_headers_is_refused, 0},
         {a_newer_record_is_refused_with_a_message_that_says_so, 3},
         {a_boot_or_header_record_altered_at_any_byte_never_opens, 3},
         {a_boot_or_header_record_that_is_cut_or_gone_never_opens, 0},

@@ -215,7 +215,7 @@ kms_slice trial_key(const char *text)
     return (kms_slice){text, strlen(text)};
 }
 
-static const kms_backend_how usual_how = {1, 0, 5000};
+static const kms_backend_how usual_how = {.version = 1, .busy_timeout_ms = 5000};
 
 kms_backend *trial_engine(const char *path, uint64_t map_size)
 {
