@@ -39,7 +39,8 @@ static kms_status draft_init(draft *d, const char *path)
                  kms__lmdb_join(path, "-guard")};
     if (d->path == NULL || d->directory == NULL || d->guard_path == NULL) {
         draft_free(d);
-        return kms__lmdb_fail(path, "making the store", ENOMEM);
+        return kms_set_error(KMS_ERR_NO_MEMORY, "%s: out of memory making the store",
+                             kms__lmdb_label(path));
     }
     /* dirname() works in place, and may answer a constant: "/" and ".". */
     const char *directory = dirname(d->directory);

@@ -48,7 +48,8 @@ static kms_status env_new(const lmdb_handle *handle, const lmdb_found *found, lm
 {
     lmdb_env *env = calloc(1, sizeof *env);
     if (env == NULL)
-        return kms__lmdb_fail(handle->path, "opening the store", ENOMEM);
+        return kms_set_error(KMS_ERR_NO_MEMORY, "%s: out of memory opening the store",
+                             kms__lmdb_label(handle->path));
     env->write_lock.fd = -1;
     env->lock_file.fd = -1;
     env->data = found->id;

@@ -214,7 +214,7 @@ kms_status kms__verify(kms__txn *txn, void *argument)
 {
     const kms__header *header = &txn->header->header;
     visit v = {.txn = txn};
-    kms__header_block *block;
+    kms__header_block *block = NULL;
     void *cell;
     kms_status st;
 

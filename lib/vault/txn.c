@@ -128,7 +128,7 @@ kms_status kms__store_header_block(bool demand_locked, kms__header_block **block
 
 kms_status kms__store_read_header(kms_store *store, kms__txn_body *body, void *argument)
 {
-    kms__header_block *block;
+    kms__header_block *block = NULL;
     kms_status st = kms__store_header_block(store->demand_locked, &block);
 
     KMS__TRY(st);
