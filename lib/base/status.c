@@ -1,7 +1,8 @@
-#include <kms/status.h>
+#include "base/kept_error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MESSAGE_SIZE 512
 
@@ -54,4 +55,18 @@ kms_status kms_set_error(kms_status status, const char *format, ...)
         last_message[0] = '\0';
     va_end(args);
     return status;
+}
+
+_Static_assert(sizeof(((kms__kept_error *)0)->message) == MESSAGE_SIZE, "a message fits");
+
+void kms__error_keep(kms__kept_error *kept)
+{
+    kept->status = last_status;
+    memcpy(kept->message, last_message, sizeof last_message);
+}
+
+void kms__error_restore(const kms__kept_error *kept)
+{
+    last_status = kept->status;
+    memcpy(last_message, kept->message, sizeof last_message);
 }
