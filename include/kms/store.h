@@ -68,13 +68,14 @@ typedef struct kms_open_options {
  *
  * @retval KMS_OK
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL store, engine or root, unknown flags, options out of
- *                                   their limits
+ *                                   their limits, a provider's root key that is all zero
  * @retval KMS_ERR_ABI               an engine, provider or options struct of another version
  * @retval KMS_ERR_NOT_FOUND         no store is there, and KMS_OPEN_CREATE was not given
  * @retval KMS_ERR_ALREADY_EXISTS    KMS_OPEN_EXCLUSIVE, and a store is there
  * @retval KMS_ERR_NOT_A_STORE       something else is there; it is left untouched
  * @retval KMS_ERR_NEWER_FORMAT      a newer libkms made the store
  * @retval KMS_ERR_WRONG_ROOT_KEY    root does not unlock it
+ * @retval KMS_ERR_FORKED            root was made before fork()
  * @retval KMS_ERR_CORRUPT           its boot or header record is damaged
  * @retval KMS_ERR_NOT_LOCKED        only with KMS_OPEN_REQUIRE_LOCKED
  * @retval KMS_ERR_UNSUPPORTED       a file system or build that cannot hold it
