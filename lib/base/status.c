@@ -1,12 +1,16 @@
-#include <kms/status.h>
+#include "base/kept_error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MESSAGE_SIZE 512
 
 static _Thread_local kms_status last_status;
 static _Thread_local char last_message[MESSAGE_SIZE];
+
+_Static_assert(sizeof last_message == sizeof((kms__kept_error *)0)->message,
+               "a kept message is a whole one");
 
 const char *kms_status_name(kms_status status)
 {
@@ -40,6 +44,18 @@ const char *kms_error_message(void)
 kms_status kms_error_status(void)
 {
     return last_status;
+}
+
+void kms__error_keep(kms__kept_error *kept)
+{
+    kept->status = last_status;
+    memcpy(kept->message, last_message, sizeof kept->message);
+}
+
+void kms__error_restore(const kms__kept_error *kept)
+{
+    last_status = kept->status;
+    memcpy(last_message, kept->message, sizeof last_message);
 }
 
 kms_status kms_set_error(kms_status status, const char *format, ...)

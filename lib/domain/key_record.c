@@ -198,7 +198,7 @@ static kms_status save_material(kms__txn *txn, const kms__key *key, uint32_t num
     void *cell;
     kms__writer writer;
 
-    KMS__TRY(kms__secret_take(txn->store->secrets, &cell));
+    KMS__TRY(kms__cache_take_cell(txn->store->cache, &cell));
     writer = kms__writer_to(cell, KMS__SECRET_CELL);
     kms__write_u8(&writer, KMS__VERSION_BODY);
     kms__write_bytes(&writer, material, KMS__MATERIAL_SIZE);

@@ -96,7 +96,7 @@ static kms_status open_version(kms__txn *txn, const kms__key *key, uint32_t numb
     kms_status st;
 
     KMS__TRY(kms__version_allows(key, number));
-    KMS__TRY(kms__secret_take(txn->store->secrets, &material));
+    KMS__TRY(kms__cache_take_cell(txn->store->cache, &material));
     st = kms__material_load(txn, key, number, material, entry->marks[KMS__MARK_VERSION]);
     if (st == KMS_OK)
         st = open_suite(key, number, material, entry->suite_key);

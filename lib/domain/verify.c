@@ -224,7 +224,7 @@ kms_status kms__verify(kms__txn *txn, void *argument)
     memcpy(v.seen->set_key, header->set_key, sizeof v.seen->set_key);
     st = check_boot(txn);
     if (st == KMS_OK)
-        st = kms__secret_take(txn->store->secrets, &cell);
+        st = kms__cache_take_cell(txn->store->cache, &cell);
     if (st == KMS_OK) {
         v.cell = cell;
         st = visit_all(&v);
