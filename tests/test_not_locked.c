@@ -134,6 +134,23 @@ END_TEST
 
 #define MANY_CELLS 1000
 
+START_TEST(looking_at_the_header_needs_no_memory_of_its_own)
+{
+    kms_store_info info = {.version = KMS_STORE_INFO_VERSION};
+
+    if (!setup_and_lock_no_more())
+        return;
+    fixture_ok(kms_would(store, KMS_OP_CREATE_KEY, NULL));
+    fixture_ok(kms_would(store, KMS_OP_CREATE_KEY_VERSION, stage.a));
+    fixture_ok(kms_would(store, KMS_OP_DISABLE_KEY, stage.a));
+    fixture_ok(kms_would(store, KMS_OP_DELETE_ALIAS, "alias/a"));
+    fixture_ok(kms_get_store_info(store, &info));
+    fixture_ok(kms_verify(store));
+    every_secret_is_locked();
+    finish();
+}
+END_TEST
+
 static size_t take_all_cells(void **cells)
 {
     size_t taken = 0;
@@ -176,6 +193,7 @@ int main(void)
     const fixture_test tests[] = {
         {memory_that_cannot_be_locked_is_told_and_refused_on_demand, 0},
         {keys_in_the_cache_give_way_where_no_more_memory_can_be_locked, 0},
+        {looking_at_the_header_needs_no_memory_of_its_own, 0},
         {a_key_in_use_does_not_give_way, 0},
     };
 

@@ -144,9 +144,9 @@ typedef struct kms_store_info {
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL
  * @retval KMS_ERR_ABI               info->version is unknown
  * @retval KMS_ERR_FORKED, KMS_ERR_STORE_REPLACED, KMS_ERR_CORRUPT, KMS_ERR_NEWER_FORMAT,
- *         KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_ROLLBACK, KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED
+ *         KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_ROLLBACK
  *
- * Threads: any number may share store. Since 0.1.
+ * Threads: any number may share store; they take turns, and with changes, up to busy_timeout_ms. Since 0.1.
  */
 KMS_API KMS_MUST_CHECK kms_status kms_get_store_info(kms_store *store, kms_store_info *info);
 
@@ -156,7 +156,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_get_store_info(kms_store *store, kms_store
  * aliases and their index agree.
  *
  * It takes some microseconds a record. It cannot tell a whole store that was put back to an older
- * copy while nobody had it open: keep kms_store_info.changes elsewhere to notice that.
+ * copy while nobody had it open: keep kms_store_info.changes elsewhere to notice that. Changes
+ * through the same handle wait meanwhile, up to busy_timeout_ms; others do not.
  *
  * @param store  open store
  *

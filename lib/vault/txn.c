@@ -110,30 +110,13 @@ kms_status kms__store_read(kms_store *store, kms__txn_body *body, void *argument
     return read_with_retry(store, body, argument, NULL);
 }
 
-kms_status kms__store_header_block(bool demand_locked, kms__header_block **block)
-{
-    bool locked;
-    kms__header_block *made = kms__secret_block(sizeof *made, &locked);
-
-    if (made == NULL)
-        return kms_error_status();
-    if (demand_locked && !locked) {
-        kms__secret_block_free(made, sizeof *made);
-        return kms_set_error(KMS_ERR_NOT_LOCKED,
-                             "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
-    }
-    *block = made;
-    return KMS_OK;
-}
-
 kms_status kms__store_read_header(kms_store *store, kms__txn_body *body, void *argument)
 {
-    kms__header_block *block = NULL;
-    kms_status st = kms__store_header_block(store->demand_locked, &block);
+    kms_status st;
 
-    KMS__TRY(st);
-    st = read_with_retry(store, body, argument, block);
-    kms__secret_block_free(block, sizeof *block);
+    KMS__TRY(kms__gate_enter(&store->gate, store->busy_timeout_ms));
+    st = read_with_retry(store, body, argument, store->header_block);
+    kms__gate_leave(&store->gate);
     return st;
 }
 

@@ -13,7 +13,7 @@ typedef struct kms__txn {
     kms_txn *engine_txn;
     kms_revision revision;
     kms__seal seal;
-    /* NULL in a reading transaction. */
+    /* NULL in kms__store_read(). A copy of the transaction's own, wiped when it ends. */
     kms__header_block *header;
     size_t writes;
     size_t bytes;
@@ -29,11 +29,9 @@ kms_status kms__store_read(kms_store *store, kms__txn_body *body, void *argument
  * unknown outcome where the store can tell. */
 kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argument);
 
-/* As kms__store_read(), with the header opened and checked against a rollback. */
+/* As kms__store_read(), with the header opened and checked against a rollback. Waits for the handle's
+ * changes, and they for it: there is one header block. */
 kms_status kms__store_read_header(kms_store *store, kms__txn_body *body, void *argument);
-
-/* Locked room for a header; free it with kms__secret_block_free(). */
-kms_status kms__store_header_block(bool demand_locked, kms__header_block **block);
 
 /* Whether the record is there, and its mark. KMS_ERR_NOT_FOUND comes without a sentence. */
 kms_status kms__txn_mark(kms__txn *txn, const kms__record_key *key, uint8_t mark[KMS__MARK_SIZE]);
