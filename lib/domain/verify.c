@@ -179,6 +179,27 @@ static kms_status take_out(visit *v, const kms__record_key *key)
     return KMS_OK;
 }
 
+/* What the store lists is there, with all that it names. */
+static kms_status missing_is_damage(const kms__record_key *key, kms_status st)
+{
+    switch (st) {
+    case KMS_ERR_NOT_FOUND:
+    case KMS_ERR_KEY_NOT_FOUND:
+    case KMS_ERR_ALIAS_NOT_FOUND:
+    case KMS_ERR_VERSION_NOT_FOUND:
+        return damaged(key, "is listed and cannot be found, or a record that it names cannot");
+    default:
+        return st;
+    }
+}
+
+static kms_status visit_one(visit *v, const kms__record_key *key)
+{
+    kms_status st = check_record(v, key);
+
+    return missing_is_damage(key, st == KMS_OK ? take_out(v, key) : st);
+}
+
 static kms_status visit_all(visit *v)
 {
     kms__record_key from = {.len = 0};
@@ -186,10 +207,8 @@ static kms_status visit_all(visit *v)
 
     do {
         KMS__TRY(kms__txn_scan_keys(v->txn, &from, &batch));
-        for (size_t i = 0; i < batch.count; i++) {
-            KMS__TRY(check_record(v, &batch.keys[i]));
-            KMS__TRY(take_out(v, &batch.keys[i]));
-        }
+        for (size_t i = 0; i < batch.count; i++)
+            KMS__TRY(visit_one(v, &batch.keys[i]));
     } while (kms__key_batch_next(&batch, &from));
     return KMS_OK;
 }
