@@ -1,4 +1,5 @@
 #include "domain/aliases.h"
+#include "base/kept_error.h"
 #include "base/try.h"
 #include "domain/listing.h"
 #include "domain/reference.h"
@@ -122,21 +123,25 @@ kms_status kms_ensure_alias(kms_store *store, const char *alias,
 {
     finding f = {.name = alias};
     uint8_t id[KMS__ID_SIZE];
+    kms__kept_error kept;
     kms_status st;
 
     KMS__TRY(kms__store_check(store));
     KMS__TRY(kms__alias_name_check_own(alias));
     if (options != NULL)
         KMS__TRY(kms__create_key_options_check(options));
+    kms__error_keep(&kept);
     /* Mostly it is there, and nobody has to wait for a writer. */
     st = kms__store_read(store, find, &f);
     if (st == KMS_OK)
         memcpy(id, f.alias.target, sizeof id);
     else if (st == KMS_ERR_ALIAS_NOT_FOUND)
         st = make_sure(store, alias, options, id);
-    if (st == KMS_OK && key_id != NULL)
+    KMS__TRY(st);
+    kms__error_restore(&kept);
+    if (key_id != NULL)
         kms__id_format(id, key_id);
-    return st;
+    return KMS_OK;
 }
 
 /* The name stands in the record key behind `skip` bytes. */

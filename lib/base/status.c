@@ -49,13 +49,14 @@ kms_status kms_error_status(void)
 void kms__error_keep(kms__kept_error *kept)
 {
     kept->status = last_status;
-    memcpy(kept->message, last_message, sizeof kept->message);
+    /* Mostly there is none, and this costs next to nothing. */
+    memcpy(kept->message, last_message, strlen(last_message) + 1);
 }
 
 void kms__error_restore(const kms__kept_error *kept)
 {
     last_status = kept->status;
-    memcpy(last_message, kept->message, sizeof last_message);
+    memcpy(last_message, kept->message, strlen(kept->message) + 1);
 }
 
 kms_status kms_set_error(kms_status status, const char *format, ...)

@@ -1,4 +1,5 @@
 #include "vault/txn.h"
+#include "base/kept_error.h"
 #include "base/try.h"
 
 #include <sodium.h>
@@ -95,9 +96,14 @@ static kms_status read_once(kms_store *store, kms__txn_body *body, void *argumen
 static kms_status read_with_retry(kms_store *store, kms__txn_body *body, void *argument,
                                   kms__header_block *header)
 {
+    kms__kept_error kept;
+
+    kms__error_keep(&kept);
     for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         kms_status st = read_once(store, body, argument, header);
 
+        if (st == KMS_OK)
+            kms__error_restore(&kept);
         if (st != KMS_ERR_CONFLICT)
             return st;
         back_off(attempt);
@@ -218,10 +224,14 @@ static kms_status write_with_retry(kms_store *store, kms__txn_body *body, void *
 
 kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argument)
 {
+    kms__kept_error kept;
     kms_status st;
 
     KMS__TRY(kms__gate_enter(&store->gate, store->busy_timeout_ms));
+    kms__error_keep(&kept);
     st = write_with_retry(store, body, argument);
+    if (st == KMS_OK)
+        kms__error_restore(&kept);
     kms__gate_leave(&store->gate);
     return st;
 }

@@ -1,7 +1,8 @@
 /* Transactions over sealed records, and the only retry loop of the library.
  *
  * A body may run more than once: it changes nothing but its transaction and its argument, draws
- * ids and times before, and its caller publishes results after KMS_OK. */
+ * ids and times before, and its caller publishes results after KMS_OK. What was got over on the way to
+ * KMS_OK leaves no message. */
 #ifndef KMS__VAULT_TXN_H
 #define KMS__VAULT_TXN_H
 
