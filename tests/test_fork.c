@@ -1,4 +1,5 @@
-/* fork(): an inherited store answers KMS_ERR_FORKED to everything, and troubles nobody. */
+/* fork(): an inherited store answers KMS_ERR_FORKED to everything, and troubles nobody; so does an
+ * inherited root. */
 #include "support/api_calls.h"
 
 #include <pthread.h>
@@ -153,6 +154,82 @@ START_TEST(the_child_opens_a_store_of_its_own)
 }
 END_TEST
 
+/* --- a root of before the fork ------------------------------------------------------------------ */
+
+static kms_root *make_root(int kind)
+{
+    kms_root *root;
+
+    if (kind == 0)
+        return fixture_root(FIXTURE_ROOT_FILL);
+    fixture_ok(kms_root_passphrase(&root, "a passphrase", 12));
+    return root;
+}
+
+static kms_status open_with(kms_root *root, uint32_t flags, kms_store **opened)
+{
+    kms_open_options options = KMS_OPEN_OPTIONS_INIT;
+
+    options.strength = KMS_STRENGTH_INTERACTIVE;
+    return kms_open(opened, place_engine(&here), root, flags, &options);
+}
+
+static void is_refused(void *root)
+{
+    kms_store *none = NULL;
+
+    child_must(open_with(root, KMS_OPEN_CREATE, &none) == KMS_ERR_FORKED);
+    child_must(kms_error_status() == KMS_ERR_FORKED);
+    child_must(strstr(kms_error_message(), "root was made before fork()") != NULL);
+    child_must(none == NULL);
+}
+
+static void creates_nothing(void *root)
+{
+    kms_store *none = NULL;
+
+    is_refused(root);
+    child_must(open_with(fixture_root(1), 0, &none) == KMS_ERR_NOT_FOUND);
+}
+
+static void opens_with_a_root_of_its_own(void *kind)
+{
+    kms_store *own = NULL;
+
+    child_must(open_with(make_root(*(int *)kind), 0, &own) == KMS_OK);
+    kms_close(own);
+}
+
+static void grandchild_is_refused(void *root)
+{
+    in_child(is_refused, root);
+}
+
+static void free_root(void *root)
+{
+    kms_root_free(root);
+}
+
+START_TEST(a_root_made_before_fork_is_refused_in_the_child)
+{
+    kms_root *root = make_root(_i);
+
+    place_init(&here);
+    in_child(creates_nothing, root);
+    in_child(grandchild_is_refused, root);
+    in_child(free_root, root);
+    /* Here it is good. */
+    fixture_ok(open_with(root, KMS_OPEN_CREATE, &store));
+    kms_close(store);
+    root = make_root(_i);
+    in_child(is_refused, root);
+    in_child(opens_with_a_root_of_its_own, &_i);
+    fixture_ok(open_with(root, 0, &store));
+    kms_close(store);
+    place_free(&here);
+}
+END_TEST
+
 #if KMS_HAVE_LMDB
 
 static kms_store *open_lmdb(const char *path)
@@ -222,15 +299,26 @@ END_TEST
 
 static atomic_bool stop;
 
+/* A key that has all its versions gives way to a new one. */
+static kms_status rotate_for_ever(char key_id[KMS_KEY_ID_SIZE])
+{
+    kms_status st = kms_create_key_version(store, key_id, NULL);
+
+    return st == KMS_ERR_LIMIT_EXCEEDED ? kms_create_key(store, NULL, key_id) : st;
+}
+
 static void *write_for_ever(void *unused)
 {
+    char key_id[KMS_KEY_ID_SIZE];
     uint8_t blob[200];
     size_t len;
 
     (void)unused;
+    if (kms_create_key(store, NULL, key_id) != KMS_OK)
+        return (void *)1;
     while (!atomic_load(&stop))
-        if (kms_create_key_version(store, stage.a, NULL) == KMS_ERR_LIMIT_EXCEEDED ||
-            kms_disable_key(store, stage.b) != KMS_OK || kms_enable_key(store, stage.b) != KMS_OK ||
+        if (rotate_for_ever(key_id) != KMS_OK || kms_disable_key(store, stage.b) != KMS_OK ||
+            kms_enable_key(store, stage.b) != KMS_OK ||
             kms_encrypt(store, "alias/a", NULL, "x", 1, blob, sizeof blob, &len) != KMS_OK)
             return (void *)1;
     return NULL;
@@ -328,6 +416,7 @@ int main(void)
         {a_childs_child_has_inherited_it_as_well, 0},
         {closing_an_inherited_store_troubles_nobody, 0},
         {the_child_opens_a_store_of_its_own, 0},
+        {a_root_made_before_fork_is_refused_in_the_child, 2},
         {the_child_opens_the_same_file_again, 0},
         {a_fork_while_other_threads_change_the_store_blocks_nobody, 0},
         {parent_and_child_never_draw_the_same_nonce, 0},

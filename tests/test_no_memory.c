@@ -1,7 +1,7 @@
 /* Memory that cannot be had: whichever allocation fails, a call is whole or nothing, tells so, and
- * loses nothing; and secrets are not kept in memory that could not be locked, if that is demanded.
+ * loses nothing.
  *
- * malloc() and its kin, mmap() and mlock() are this program's own, also for the libraries that it
+ * malloc() and its kin and mmap() are this program's own, also for the libraries that it
  * uses. Sanitizers bring theirs: there is nothing to be tested then. */
 #include "support/api_calls.h"
 
@@ -33,7 +33,6 @@ static volatile int until_failure = -1;
 static volatile bool persistent;
 static volatile unsigned failed;
 static volatile unsigned asked;
-static bool refuse_to_lock;
 
 static bool now_fails(void)
 {
@@ -150,15 +149,6 @@ int munmap(void *where, size_t size)
 {
     given_back(where);
     return (int)syscall(SYS_munmap, where, size);
-}
-
-int mlock(const void *where, size_t size)
-{
-    if (refuse_to_lock) {
-        errno = ENOMEM;
-        return -1;
-    }
-    return (int)syscall(SYS_mlock, where, size);
 }
 
 #pragma GCC visibility pop
@@ -447,83 +437,6 @@ START_TEST(recording_a_failure_allocates_nothing)
 }
 END_TEST
 
-/* --- memory that cannot be locked --------------------------------------------------------------- */
-
-static kms_store *open_unlocked(uint32_t flags, kms_status wanted)
-{
-    kms_store *opened = NULL;
-    kms_status st;
-
-    refuse_to_lock = true;
-    st = place_try_open(&here, &opened, flags, NULL);
-    refuse_to_lock = false;
-    fixture_is(st, wanted);
-    ck_assert((opened != NULL) == (wanted == KMS_OK));
-    return opened;
-}
-
-START_TEST(memory_that_cannot_be_locked_is_told_and_refused_on_demand)
-{
-    kms_store_info info = {.version = KMS_STORE_INFO_VERSION};
-
-    if (!setup())
-        return;
-    fixture_ok(kms_get_store_info(store, &info));
-    if (!info.memory_locked) {
-        fixture_skip("locked memory", "RLIMIT_MEMLOCK allows none here");
-        finish();
-        return;
-    }
-    kms_close(store);
-    (void)open_unlocked(KMS_OPEN_REQUIRE_LOCKED, KMS_ERR_NOT_LOCKED);
-    fixture_says("RLIMIT_MEMLOCK");
-    store = open_unlocked(0, KMS_OK);
-    fixture_ok(kms_get_store_info(store, &info));
-    ck_assert(!info.memory_locked);
-    for (size_t i = 0; i < api_call_count; i++)
-        if (!api_calls[i].changes)
-            fixture_ok(api_calls[i].perform(store, &stage));
-    kms_close(store);
-    fixture_ok(place_try_open(&here, &store, KMS_OPEN_REQUIRE_LOCKED, NULL));
-    fixture_ok(kms_get_store_info(store, &info));
-    ck_assert(info.memory_locked);
-    finish();
-}
-END_TEST
-
-START_TEST(every_later_call_keeps_to_the_demand)
-{
-    char id[KMS_KEY_ID_SIZE];
-    kms_status st = KMS_OK;
-    unsigned made = 0;
-
-    if (!setup())
-        return;
-    kms_close(store);
-    store = NULL;
-    if (place_try_open(&here, &store, KMS_OPEN_REQUIRE_LOCKED, NULL) == KMS_ERR_NOT_LOCKED) {
-        fixture_skip("locked memory", "RLIMIT_MEMLOCK allows none here");
-        place_free(&here);
-        return;
-    }
-    refuse_to_lock = true;
-    /* Until the locked cells are used up by keys that stay warm. */
-    while (st == KMS_OK && made++ < 1000) {
-        uint8_t blob[KMS_CIPHERTEXT_SIZE(1)];
-        size_t len;
-
-        st = kms_create_key(store, NULL, id);
-        if (st == KMS_OK)
-            st = kms_encrypt(store, id, NULL, "x", 1, blob, sizeof blob, &len);
-    }
-    refuse_to_lock = false;
-    fixture_is(st, KMS_ERR_NOT_LOCKED);
-    fixture_create_key(store, id);
-    fixture_ok(kms_verify(store));
-    finish();
-}
-END_TEST
-
 int main(void)
 {
     const fixture_test tests[] = {
@@ -534,8 +447,6 @@ int main(void)
         {a_call_gives_its_secrets_back, 0},
         {constructors_lose_nothing_whichever_allocation_fails, 4},
         {recording_a_failure_allocates_nothing, 0},
-        {memory_that_cannot_be_locked_is_told_and_refused_on_demand, 0},
-        {every_later_call_keeps_to_the_demand, 0},
     };
 
     return fixture_main("no_memory", tests, sizeof tests / sizeof *tests, 120);

@@ -282,6 +282,7 @@ static struct {
     /* How it behaves. */
     size_t parameters_len;
     kms_status answer;
+    bool gives_zeros;
     /* What it saw. */
     kms_root_request request;
     unsigned made, unlocked, closed;
@@ -304,7 +305,7 @@ static kms_status token_make(kms_root *root, const kms_root_request *request, ui
     if (token.parameters_len <= KMS_ROOT_PARAMETERS_MAX)
         memset(parameters, 0x5a, token.parameters_len);
     *parameters_len = token.parameters_len;
-    memset(root_key, 7, KMS_ROOT_KEY_SIZE);
+    memset(root_key, token.gives_zeros ? 0 : 7, KMS_ROOT_KEY_SIZE);
     return kms_set_error(token.answer, "the token is not plugged in");
 }
 
@@ -318,7 +319,7 @@ static kms_status token_unlock(kms_root *root, const kms_root_request *request,
     token.parameters_came_back = parameters_len == token.parameters_len;
     for (size_t i = 0; i < parameters_len; i++)
         token.parameters_came_back &= parameters[i] == 0x5a;
-    memset(root_key, 7, KMS_ROOT_KEY_SIZE);
+    memset(root_key, token.gives_zeros ? 0 : 7, KMS_ROOT_KEY_SIZE);
     return kms_set_error(token.answer, "the token is not plugged in");
 }
 
@@ -400,6 +401,25 @@ START_TEST(a_providers_own_status_and_sentence_are_passed_on)
 }
 END_TEST
 
+START_TEST(a_root_key_of_zeros_is_refused_from_any_provider)
+{
+    kms_store *store = NULL;
+
+    place_init(&here);
+    token.gives_zeros = true;
+    fixture_is(open_with_token(KMS_OPEN_CREATE, &store), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("\"smart-token\" gave a root key that is all zero");
+    fixture_is(open_with_token(0, &store), KMS_ERR_NOT_FOUND);
+    token.gives_zeros = false;
+    fixture_ok(open_with_token(KMS_OPEN_CREATE, &store));
+    kms_close(store);
+    token.gives_zeros = true;
+    fixture_is(open_with_token(0, &store), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("all zero");
+    place_free(&here);
+}
+END_TEST
+
 START_TEST(altered_parameters_are_noticed_even_if_the_provider_does_not)
 {
     kms_store *store = NULL;
@@ -439,6 +459,7 @@ int main(void)
         {a_provider_gets_its_parameters_back, 4},
         {a_provider_cannot_store_more_than_2048_bytes, 0},
         {a_providers_own_status_and_sentence_are_passed_on, 0},
+        {a_root_key_of_zeros_is_refused_from_any_provider, 0},
         {altered_parameters_are_noticed_even_if_the_provider_does_not, 0},
     };
 

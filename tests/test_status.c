@@ -1,5 +1,5 @@
 /* Statuses: their names, numbers and sentences, and each thread's own message. */
-#include "support/api_fixture.h"
+#include "support/api_calls.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -111,6 +111,94 @@ START_TEST(a_recorded_failure_stays_until_the_next_one)
 }
 END_TEST
 
+/* --- calls that succeed ------------------------------------------------------------------------ */
+
+static place here;
+static kms_store *store;
+static api_stage stage;
+
+static void setup(void)
+{
+    place_init(&here);
+    store = place_open(&here);
+    api_calls_stage(store, &stage);
+}
+
+static void finish(void)
+{
+    kms_close(store);
+    place_free(&here);
+}
+
+static void leaves_the_message(const char *name, kms_status st)
+{
+    ck_assert_msg(st == KMS_OK, "%s: %s", name, kms_error_message());
+    ck_assert_msg(strcmp(kms_error_message(), "as it was") == 0 &&
+                      kms_error_status() == KMS_ERR_FULL,
+                  "%s left \"%s\"", name, kms_error_message());
+}
+
+/* api_calls' length. */
+#define CALLS 26
+
+START_TEST(a_call_that_succeeds_leaves_the_message_as_it_is)
+{
+    ck_assert_uint_eq(api_call_count, CALLS);
+    setup();
+    (void)kms_set_error(KMS_ERR_FULL, "as it was");
+    leaves_the_message(api_calls[_i].name, api_calls[_i].perform(store, &stage));
+    finish();
+}
+END_TEST
+
+START_TEST(a_call_that_gets_over_a_conflict_leaves_the_message_as_it_is)
+{
+    setup();
+    engine_fail(&here.control, api_calls[_i].changes ? ENGINE_BEGIN_WRITE : ENGINE_BEGIN_READ, 1,
+                KMS_ERR_CONFLICT, false);
+    (void)kms_set_error(KMS_ERR_FULL, "as it was");
+    leaves_the_message(api_calls[_i].name, api_calls[_i].perform(store, &stage));
+    ck_assert_uint_eq(engine_disarm(&here.control), 1);
+    finish();
+}
+END_TEST
+
+START_TEST(a_commit_that_is_found_after_all_leaves_the_message_as_it_is)
+{
+    if (!api_calls[_i].changes)
+        return;
+    setup();
+    engine_commit_unknown(&here.control, true);
+    (void)kms_set_error(KMS_ERR_FULL, "as it was");
+    leaves_the_message(api_calls[_i].name, api_calls[_i].perform(store, &stage));
+    finish();
+}
+END_TEST
+
+START_TEST(making_and_opening_a_store_leave_the_message_as_it_is)
+{
+    static const uint8_t key[KMS_ROOT_KEY_SIZE] = {1};
+    kms_root *root;
+    kms_blob_info info;
+
+    place_init(&here);
+    (void)kms_set_error(KMS_ERR_FULL, "as it was");
+    leaves_the_message("create", place_try_open(&here, &store, KMS_OPEN_CREATE, NULL));
+    kms_close(store);
+    leaves_the_message("open", place_try_open(&here, &store, KMS_OPEN_CREATE, NULL));
+    kms_close(store);
+    leaves_the_message("kms_open_memory", kms_open_memory(&store));
+    api_calls_stage(store, &stage);
+    (void)kms_set_error(KMS_ERR_FULL, "as it was");
+    leaves_the_message("kms_inspect_blob", kms_inspect_blob(stage.blob, stage.blob_len, &info));
+    leaves_the_message("kms_root_raw", kms_root_raw(&root, key, sizeof key));
+    kms_root_free(root);
+    leaves_the_message("kms_root_passphrase", kms_root_passphrase(&root, key, sizeof key));
+    kms_root_free(root);
+    finish();
+}
+END_TEST
+
 static void *fail_elsewhere(void *unused)
 {
     (void)unused;
@@ -155,9 +243,9 @@ END_TEST
 START_TEST(an_over_long_argument_makes_no_over_long_message)
 {
     kms_key_info info = {.version = KMS_KEY_INFO_VERSION};
-    kms_store *store = fixture_memory_store();
     static char text[100000];
 
+    store = fixture_memory_store();
     memset(text, 'y', sizeof text - 1);
     fixture_is(kms_describe_key(store, text, &info), KMS_ERR_INVALID_ARGUMENT);
     ck_assert_uint_lt(strlen(kms_error_message()), 300);
@@ -190,6 +278,10 @@ int main(void)
         {a_number_that_is_no_status_has_a_name_and_a_sentence_too, 0},
         {before_any_failure_there_is_no_message, 0},
         {a_recorded_failure_stays_until_the_next_one, 0},
+        {a_call_that_succeeds_leaves_the_message_as_it_is, CALLS},
+        {a_call_that_gets_over_a_conflict_leaves_the_message_as_it_is, CALLS},
+        {a_commit_that_is_found_after_all_leaves_the_message_as_it_is, CALLS},
+        {making_and_opening_a_store_leave_the_message_as_it_is, 0},
         {every_thread_has_its_own_message, 0},
         {a_message_longer_than_511_bytes_is_cut, 0},
         {an_over_long_argument_makes_no_over_long_message, 0},

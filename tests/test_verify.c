@@ -112,6 +112,40 @@ START_TEST(a_record_that_was_altered_at_any_byte_is_found)
 }
 END_TEST
 
+/* As in a damaged tree, whose pages show a record that a search for it does not reach. */
+START_TEST(a_record_that_is_listed_and_not_found_is_damage)
+{
+    unsigned long nth = 0, fired = 1;
+
+    setup();
+    while (fired == 1) {
+        kms_status st;
+
+        engine_fail(&here.control, ENGINE_GET, ++nth, KMS_ERR_NOT_FOUND, false);
+        st = kms_verify(store);
+        fired = engine_disarm(&here.control);
+        fixture_is(st, fired == 1 ? KMS_ERR_CORRUPT : KMS_OK);
+        fixture_says(nth == 1   ? "the store's header record"
+                     : nth == 2 ? "the store's boot record"
+                                : "record of ");
+    }
+    ck_assert_uint_gt(nth, 2 + 4 * 2 + 4);
+    finish();
+}
+END_TEST
+
+START_TEST(an_alias_record_with_a_name_that_no_alias_has_is_damage)
+{
+    static const char key[] = "Aalias/z\0z";
+
+    setup();
+    place_plant(&here, key, sizeof key - 1, "0123456789012345678901234567890123456789012345", 46);
+    fixture_is(kms_verify(store), KMS_ERR_CORRUPT);
+    fixture_says("record of alias/z");
+    finish();
+}
+END_TEST
+
 START_TEST(a_record_that_was_cut_or_grew_is_found)
 {
     stolen_set good;
@@ -363,6 +397,8 @@ int main(void)
     const fixture_test tests[] = {
         {a_record_that_was_removed_is_missed, 0},
         {a_record_that_was_altered_at_any_byte_is_found, 2},
+        {a_record_that_is_listed_and_not_found_is_damage, 0},
+        {an_alias_record_with_a_name_that_no_alias_has_is_damage, 0},
         {a_record_that_was_cut_or_grew_is_found, 0},
         {a_record_that_was_swapped_with_another_is_found, 0},
         {a_record_of_another_store_is_found, 0},

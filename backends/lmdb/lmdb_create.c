@@ -19,6 +19,7 @@ typedef struct draft {
     char *path;
     char *directory;
     char *guard_path;
+    char *lock_path;
 } draft;
 
 char *kms__lmdb_draft_path(const char *path)
@@ -31,13 +32,14 @@ static void draft_free(draft *d)
     free(d->path);
     free(d->directory);
     free(d->guard_path);
+    free(d->lock_path);
 }
 
 static kms_status draft_init(draft *d, const char *path)
 {
     *d = (draft){kms__lmdb_draft_path(path), kms__lmdb_join(path, ""),
-                 kms__lmdb_join(path, "-guard")};
-    if (d->path == NULL || d->directory == NULL || d->guard_path == NULL) {
+                 kms__lmdb_join(path, "-guard"), kms__lmdb_join(path, "-lock")};
+    if (d->path == NULL || d->directory == NULL || d->guard_path == NULL || d->lock_path == NULL) {
         draft_free(d);
         return kms_set_error(KMS_ERR_NO_MEMORY, "%s: out of memory making the store",
                              kms__lmdb_label(path));
@@ -190,6 +192,9 @@ static kms_status make(const draft *d, const lmdb_handle *handle, const kms_back
         return status;
     if (is_taken(handle->path))
         return exists(handle->path);
+    status = kms__lmdb_check_lock_file(d->lock_path);
+    if (status != KMS_OK)
+        return status;
     lmdb_found like = {.exists = false, .mode = (mode_t)handle->mode};
     status = kms__lmdb_guard_lock(&guard, d->guard_path, &like, how->busy_timeout_ms, true);
     if (status == KMS_OK)

@@ -14,8 +14,6 @@
 
 /* How often open() starts again because the file at the path changed while it was being opened. */
 #define OPEN_ATTEMPTS 8
-/* LMDB sizes its reader table by the lock file; a reader's slot is a cache line. */
-#define LOCK_FILE_SIZE ((off_t)(LMDB_READERS_MAX + 8) * 64)
 
 static uint64_t mix(uint64_t x)
 {
@@ -99,7 +97,7 @@ static kms_status lock_file_denied(const lmdb_env *env, int rc)
 static kms_status fill_lock_file(lmdb_env *env, const lmdb_found *found)
 {
     kms__lmdb_dress(env->lock_file.fd, found);
-    int rc = posix_fallocate(env->lock_file.fd, 0, LOCK_FILE_SIZE);
+    int rc = posix_fallocate(env->lock_file.fd, 0, LMDB_LOCK_FILE_SIZE);
     if (rc == 0)
         return KMS_OK;
     unlink(env->lock_path);
@@ -110,7 +108,7 @@ static kms_status open_lock_file(lmdb_env *env, const lmdb_found *found)
 {
     struct stat st;
     mode_t mode = found->mode & 0666;
-    if (kms__lmdb_fd_open(&env->lock_file, env->lock_path, O_RDWR | O_CREAT, mode) < 0)
+    if (kms__lmdb_fd_open(&env->lock_file, env->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW, mode) < 0)
         return kms__lmdb_is_denied(errno)
                    ? lock_file_denied(env, errno)
                    : kms__lmdb_fail(env->lock_path, "opening the lock file", errno);
@@ -249,6 +247,8 @@ static kms_status env_start_guarded(lmdb_env *env, lmdb_handle *handle, lmdb_fou
         status = kms__lmdb_inspect(handle->path, found);
     if (status == KMS_OK && !kms__lmdb_same(found->id, env->data))
         status = changed(env);
+    if (status == KMS_OK)
+        status = kms__lmdb_check_lock_file(env->lock_path);
     if (status == KMS_OK) {
         sweep_draft(env);
         status = kms__lmdb_guard_adopt(&guard, env->guard_path, env->lock_path, env->data);

@@ -27,6 +27,8 @@
 #define LMDB_LOOK_EVERY_MS 1000
 /** Longest that opening and closing waits for another process that opens or closes, at least. */
 #define LMDB_GUARD_WAIT_MS 10000u
+/** LMDB sizes its reader table by the lock file; a reader's slot is a cache line. */
+#define LMDB_LOCK_FILE_SIZE ((off_t)(LMDB_READERS_MAX + 8) * 64)
 #define LMDB_MAP_FLOOR ((uint64_t)64 << 20)
 
 /** A file's identity: paths change their meaning, this does not while the file is open. */
@@ -174,6 +176,8 @@ void kms__lmdb_registry_lock(void);
 void kms__lmdb_registry_unlock(void);
 /** Under the registry lock: the env of this file that this process has open, or NULL. */
 lmdb_env *kms__lmdb_registry_find(lmdb_identity data);
+/** Under the registry lock: whether an env of this process has this lock file open. */
+bool kms__lmdb_registry_uses_lock_file(lmdb_identity lock);
 void kms__lmdb_registry_add(lmdb_env *env);
 void kms__lmdb_registry_remove(lmdb_env *env);
 /** open() with O_CLOEXEC, such that a forked child closes the descriptor. -1 and errno. */
@@ -197,10 +201,15 @@ void kms__lmdb_pause(unsigned *round);
 
 /* lmdb_guard.c: one process at a time opens, makes or closes a store. */
 
-/** Locks the guard file, and makes it first if it is missing and `make` says so. */
+/**
+ * Locks the guard file, and makes it first if it is missing and `make` says so. KMS_ERR_NOT_A_STORE
+ * for what is no guard file of ours.
+ */
 kms_status kms__lmdb_guard_lock(lmdb_fd *guard, const char *guard_path, const lmdb_found *like,
                                 uint32_t timeout_ms, bool make);
 void kms__lmdb_guard_unlock(lmdb_fd *guard);
+/** Under the registry lock: KMS_ERR_NOT_A_STORE for what stands at lock_path and is no lock file of LMDB's. */
+kms_status kms__lmdb_check_lock_file(const char *lock_path);
 /** Removes LMDB's lock file unless the guard says that it belongs to this data file. */
 kms_status kms__lmdb_guard_adopt(lmdb_fd *guard, const char *guard_path, const char *lock_path,
                                  lmdb_identity data);

@@ -96,6 +96,14 @@ lmdb_env *kms__lmdb_registry_find(lmdb_identity data)
     return NULL;
 }
 
+bool kms__lmdb_registry_uses_lock_file(lmdb_identity lock)
+{
+    for (lmdb_env *env = envs; env != NULL; env = env->next)
+        if (!env->frozen && kms__lmdb_same(env->lock, lock))
+            return true;
+    return false;
+}
+
 void kms__lmdb_registry_add(lmdb_env *env)
 {
     env->next = envs;

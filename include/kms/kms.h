@@ -9,7 +9,7 @@
  * - Processes. Many processes of one machine may open one store, and a change that one of them
  *   makes is seen by the very next call of all.
  * - fork(). A store does not cross it: the child opens its own. Calls on the parent's handle
- *   answer KMS_ERR_FORKED there, and closing it is safe.
+ *   answer KMS_ERR_FORKED there, and closing it is safe. A root does not cross it either.
  * - File systems. An LMDB store lies on a local file system; NFS, SMB, 9p and FUSE are refused.
  * - Locked memory. Keys lie in memory that is locked against swapping, as far as RLIMIT_MEMLOCK
  *   allows. kms_get_store_info() tells whether all of it is; KMS_OPEN_REQUIRE_LOCKED insists.

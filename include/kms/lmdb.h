@@ -2,7 +2,8 @@
  * @file kms/lmdb.h
  * The engine that keeps a store in one LMDB file, shared by any number of processes of a machine.
  *
- * Beside the data file PATH stand PATH-lock (LMDB's lock file) and PATH-guard (ours). Leave all
+ * Beside the data file PATH stand PATH-lock (LMDB's lock file) and PATH-guard (ours). What stands
+ * there and is another program's, or a link, is refused with KMS_ERR_NOT_A_STORE. Leave all
  * three alone while the store is in use; copy a store with a tool that knows LMDB. Symbolic links
  * to the data file are followed; a second hard link to it must not be used. The file must
  * be on a local file system: network and FUSE file systems are refused, because their mappings

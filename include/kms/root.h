@@ -4,6 +4,9 @@
  *
  * A provider hands kms_open() the 32 bytes that unwrap the store key. Two are here: raw bytes, and
  * a passphrase. The provider interface at the end is for others (a file, an HSM, a TPM).
+ *
+ * Neither of the two crosses fork(): the child's copy of their secret is zero, and kms_open() answers
+ * KMS_ERR_FORKED there. Make the root in the process that opens the store.
  */
 #ifndef KMS_ROOT_H
 #define KMS_ROOT_H
@@ -111,7 +114,8 @@ typedef struct kms_root_ops {
     /**
      * For a new store: chooses parameters (salt, limits, a wrapped key, an object's label; what
      * unlock() will need beside its secret) and gives the root key that belongs to them.
-     * parameters has KMS_ROOT_PARAMETERS_MAX bytes; root_key is locked memory.
+     * parameters has KMS_ROOT_PARAMETERS_MAX bytes; root_key is locked memory. A root key that is
+     * all zero is refused: it is one that was lost or never filled.
      */
     kms_status (*make)(kms_root *root, const kms_root_request *request, uint8_t *parameters,
                        size_t *parameters_len, uint8_t root_key[KMS_ROOT_KEY_SIZE]);

@@ -46,7 +46,7 @@
       "the change may or may not have been made: look before retrying")                            \
     X(KMS_ERR_FULL, 28, "the disk or the store's map is full")                                     \
     X(KMS_ERR_STORAGE, 29, "the storage engine failed")                                            \
-    X(KMS_ERR_FORKED, 30, "the store was opened before fork(): open it again in the child")        \
+    X(KMS_ERR_FORKED, 30, "the store was opened, or the root made, before fork(): do it anew")     \
     X(KMS_ERR_ABI, 31, "an engine, provider or options struct was built for another version")      \
     X(KMS_ERR_DESTROYED, 32, "the key version was destroyed: nothing opens what it encrypted")     \
     X(KMS_ERR_INVALID_IMPORT, 33, "token or wrapped material is not whole, or is another key's")   \

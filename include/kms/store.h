@@ -21,7 +21,9 @@
  *  Implies KMS_OPEN_READ_ONLY. If somebody does write, reads may be wrong. */
 #define KMS_OPEN_FROZEN 8u
 /** kms_open() and every later call: fail with KMS_ERR_NOT_LOCKED rather than keep a secret in
- *  memory that could not be locked. A root that was made before cannot know of it. */
+ *  memory that could not be locked. Where no more can be locked, the cache holds fewer keys than
+ *  cache_entries, and a call fails only if threads use all of them at that moment. A root that
+ *  was made before cannot know of it. */
 #define KMS_OPEN_REQUIRE_LOCKED 16u
 
 /** Length of kms_store_info.engine with its final NUL. */
@@ -68,13 +70,14 @@ typedef struct kms_open_options {
  *
  * @retval KMS_OK
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL store, engine or root, unknown flags, options out of
- *                                   their limits
+ *                                   their limits, a provider's root key that is all zero
  * @retval KMS_ERR_ABI               an engine, provider or options struct of another version
  * @retval KMS_ERR_NOT_FOUND         no store is there, and KMS_OPEN_CREATE was not given
  * @retval KMS_ERR_ALREADY_EXISTS    KMS_OPEN_EXCLUSIVE, and a store is there
  * @retval KMS_ERR_NOT_A_STORE       something else is there; it is left untouched
  * @retval KMS_ERR_NEWER_FORMAT      a newer libkms made the store
  * @retval KMS_ERR_WRONG_ROOT_KEY    root does not unlock it
+ * @retval KMS_ERR_FORKED            root was made before fork()
  * @retval KMS_ERR_CORRUPT           its boot or header record is damaged
  * @retval KMS_ERR_NOT_LOCKED        only with KMS_OPEN_REQUIRE_LOCKED
  * @retval KMS_ERR_UNSUPPORTED       a file system or build that cannot hold it
@@ -150,9 +153,9 @@ typedef struct kms_store_info {
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL
  * @retval KMS_ERR_ABI               info->version is unknown
  * @retval KMS_ERR_FORKED, KMS_ERR_STORE_REPLACED, KMS_ERR_CORRUPT, KMS_ERR_NEWER_FORMAT,
- *         KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_ROLLBACK, KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED
+ *         KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_ROLLBACK
  *
- * Threads: any number may share store. Since 0.1.
+ * Threads: any number may share store; they take turns, and with changes, up to busy_timeout_ms. Since 0.1.
  */
 KMS_API KMS_MUST_CHECK kms_status kms_get_store_info(kms_store *store, kms_store_info *info);
 
@@ -162,7 +165,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_get_store_info(kms_store *store, kms_store
  * aliases and their index agree.
  *
  * It takes some microseconds a record. It cannot tell a whole store that was put back to an older
- * copy while nobody had it open: keep kms_store_info.changes elsewhere to notice that.
+ * copy while nobody had it open: keep kms_store_info.changes elsewhere to notice that. Changes
+ * through the same handle wait meanwhile, up to busy_timeout_ms; others do not.
  *
  * @param store  open store
  *

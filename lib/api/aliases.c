@@ -123,8 +123,8 @@ static kms_status find_or_make(kms_store *store, const char *alias,
                                char key_id[KMS_KEY_ID_SIZE])
 {
     finding f = {.name = alias};
-    kms__kept_error kept;
     uint8_t id[KMS__ID_SIZE];
+    kms__kept_error kept;
     kms_status st;
 
     kms__error_keep(&kept);

@@ -126,9 +126,11 @@ kms_status kms_open(kms_store **store, kms_backend *engine, kms_root *root, uint
                     const kms_open_options *options)
 {
     static const kms_open_options defaults = KMS_OPEN_OPTIONS_INIT;
+    kms__kept_error kept;
     kms_store *made = NULL;
     kms_status st;
 
+    kms__error_keep(&kept);
     if (options == NULL)
         options = &defaults;
     st = check_all(store, engine, root, flags, options);
@@ -145,6 +147,8 @@ kms_status kms_open(kms_store **store, kms_backend *engine, kms_root *root, uint
             kms__store_free(made);
         return st;
     }
+    /* That no store was there yet, for one. */
+    kms__error_restore(&kept);
     *store = made;
     return KMS_OK;
 }

@@ -1,5 +1,5 @@
-/* The thread's last failure, put aside: for who looks at something that may well be missing, and
- * whose own call then succeeds. */
+/* Keeping the thread's last failure across a call that may fail and be got over: a public call that
+ * succeeds leaves kms_error_message() as it was. */
 #ifndef KMS__BASE_KEPT_ERROR_H
 #define KMS__BASE_KEPT_ERROR_H
 
@@ -10,7 +10,10 @@ typedef struct kms__kept_error {
     char message[512];
 } kms__kept_error;
 
+/* Copies the calling thread's last failure. */
 void kms__error_keep(kms__kept_error *kept);
+
+/* Makes it the last failure again. */
 void kms__error_restore(const kms__kept_error *kept);
 
 #endif

@@ -9,6 +9,9 @@
 static _Thread_local kms_status last_status;
 static _Thread_local char last_message[MESSAGE_SIZE];
 
+_Static_assert(sizeof last_message == sizeof((kms__kept_error *)0)->message,
+               "a kept message is a whole one");
+
 const char *kms_status_name(kms_status status)
 {
     switch (status) {
@@ -43,6 +46,19 @@ kms_status kms_error_status(void)
     return last_status;
 }
 
+void kms__error_keep(kms__kept_error *kept)
+{
+    kept->status = last_status;
+    /* Mostly there is none, and this costs next to nothing. */
+    memcpy(kept->message, last_message, strlen(last_message) + 1);
+}
+
+void kms__error_restore(const kms__kept_error *kept)
+{
+    last_status = kept->status;
+    memcpy(last_message, kept->message, strlen(kept->message) + 1);
+}
+
 kms_status kms_set_error(kms_status status, const char *format, ...)
 {
     va_list args;
@@ -55,18 +71,4 @@ kms_status kms_set_error(kms_status status, const char *format, ...)
         last_message[0] = '\0';
     va_end(args);
     return status;
-}
-
-_Static_assert(sizeof(((kms__kept_error *)0)->message) == MESSAGE_SIZE, "a message fits");
-
-void kms__error_keep(kms__kept_error *kept)
-{
-    kept->status = last_status;
-    memcpy(kept->message, last_message, sizeof last_message);
-}
-
-void kms__error_restore(const kms__kept_error *kept)
-{
-    last_status = kept->status;
-    memcpy(last_message, kept->message, sizeof last_message);
 }

@@ -30,7 +30,7 @@ static kms_status token_key(kms_store *store, uint8_t **key)
 {
     void *cell;
 
-    KMS__TRY(kms__secret_take(store->secrets, &cell));
+    KMS__TRY(kms__cache_take_cell(store->cache, &cell));
     kms__derive(KMS__USE_IMPORT_TOKEN, store->records_key, store->id, store->generation, cell);
     *key = cell;
     return KMS_OK;
@@ -212,7 +212,7 @@ kms_status kms__incoming_take(kms_store *store, const uint8_t id[KMS__ID_SIZE],
     memcpy(incoming->id, id, KMS__ID_SIZE);
     incoming->extra.source = source_of(import->wrapping);
     incoming->extra.expires_ms = import->expires_ms;
-    KMS__TRY(kms__secret_take(store->secrets, &cell));
+    KMS__TRY(kms__cache_take_cell(store->cache, &cell));
     incoming->material = cell;
     if (import->wrapping == KMS_WRAPPING_NONE_INSECURE)
         KMS__TRY(take_raw(import, incoming));

@@ -77,7 +77,7 @@ kms_status kms__key_seed_draw(kms_store *store, const kms_create_key_options *op
     memset(seed, 0, sizeof *seed);
     KMS__TRY(kms__create_key_options_take(options, &seed->options));
     seed->creator = KMS_KEY_CREATOR_USER;
-    KMS__TRY(kms__secret_take(store->secrets, &cell));
+    KMS__TRY(kms__cache_take_cell(store->cache, &cell));
     seed->material = cell;
     randombytes_buf(seed->material, KMS__MATERIAL_SIZE);
     kms__id_draw(seed->id);

@@ -119,7 +119,7 @@ static kms_status open_version(kms__txn *txn, const kms__key *key, uint32_t numb
     kms_status st;
 
     KMS__TRY(kms__version_allows(key, number));
-    KMS__TRY(kms__secret_take(txn->store->secrets, &material));
+    KMS__TRY(kms__cache_take_cell(txn->store->cache, &material));
     st = kms__version_load(txn, key, number, material, &extra, entry->marks[KMS__MARK_VERSION]);
     if (st == KMS_OK)
         st = set_expiry(key, number, &extra, entry);

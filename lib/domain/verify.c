@@ -15,8 +15,10 @@
  * against those that it names, and all together against the header. */
 typedef struct visit {
     kms__txn *txn;
-    /* Takes every record in, as the header's own did. In locked memory: it has the header's key. */
-    kms__header *seen;
+    /* The transaction's copy. Every record that is visited is taken out of its set hash: if all is
+     * well, nothing is left of it. */
+    kms__header *header;
+    uint64_t records;
     /* The key whose versions are being visited. */
     kms__key owner;
     /* A secret cell for material. */
@@ -213,16 +215,37 @@ static kms_status check_record(visit *v, const kms__record_key *key)
     }
 }
 
-static kms_status take_in(visit *v, const kms__record_key *key)
+static kms_status take_out(visit *v, const kms__record_key *key)
 {
     uint8_t mark[KMS__MARK_SIZE];
 
     if (is_boot_or_header(key))
         return KMS_OK;
     KMS__TRY(kms__txn_mark(v->txn, key, mark));
-    kms__set_hash_toggle(v->seen, kms__record_slice(key), mark);
-    v->seen->records++;
+    kms__set_hash_toggle(v->header, kms__record_slice(key), mark);
+    v->records++;
     return KMS_OK;
+}
+
+/* What the store lists is there, with all that it names. */
+static kms_status missing_is_damage(const kms__record_key *key, kms_status st)
+{
+    switch (st) {
+    case KMS_ERR_NOT_FOUND:
+    case KMS_ERR_KEY_NOT_FOUND:
+    case KMS_ERR_ALIAS_NOT_FOUND:
+    case KMS_ERR_VERSION_NOT_FOUND:
+        return damaged(key, "is listed and cannot be found, or a record that it names cannot");
+    default:
+        return st;
+    }
+}
+
+static kms_status visit_one(visit *v, const kms__record_key *key)
+{
+    kms_status st = check_record(v, key);
+
+    return missing_is_damage(key, st == KMS_OK ? take_out(v, key) : st);
 }
 
 static kms_status visit_all(visit *v)
@@ -232,26 +255,23 @@ static kms_status visit_all(visit *v)
 
     do {
         KMS__TRY(kms__txn_scan_keys(v->txn, &from, &batch));
-        for (size_t i = 0; i < batch.count; i++) {
-            KMS__TRY(check_record(v, &batch.keys[i]));
-            KMS__TRY(take_in(v, &batch.keys[i]));
-        }
+        for (size_t i = 0; i < batch.count; i++)
+            KMS__TRY(visit_one(v, &batch.keys[i]));
     } while (kms__key_batch_next(&batch, &from));
     return KMS_OK;
 }
 
 static kms_status compare_with_header(const visit *v)
 {
-    const kms__header *header = &v->txn->header->header;
+    const kms__header *header = v->header;
 
-    if (v->seen->records != header->records)
+    if (v->records != header->records)
         return kms_set_error(KMS_ERR_CORRUPT,
                              "the store has %llu records where its header counts %llu: some were "
                              "%s",
-                             (unsigned long long)v->seen->records,
-                             (unsigned long long)header->records,
-                             v->seen->records < header->records ? "removed" : "added");
-    if (memcmp(v->seen->set_hash, header->set_hash, sizeof header->set_hash) != 0)
+                             (unsigned long long)v->records, (unsigned long long)header->records,
+                             v->records < header->records ? "removed" : "added");
+    if (!sodium_is_zero(header->set_hash, sizeof header->set_hash))
         return kms_set_error(KMS_ERR_CORRUPT,
                              "a record of the store is an older one than the header knows: it was "
                              "replayed");
@@ -260,27 +280,16 @@ static kms_status compare_with_header(const visit *v)
 
 kms_status kms__verify(kms__txn *txn, void *argument)
 {
-    const kms__header *header = &txn->header->header;
-    visit v = {.txn = txn};
-    kms__header_block *block = NULL;
+    visit v = {.txn = txn, .header = &txn->header->header};
     void *cell;
     kms_status st;
 
     (void)argument;
-    KMS__TRY(kms__store_header_block(txn->store->demand_locked, &block));
-    v.seen = &block->header;
-    memcpy(v.seen->set_key, header->set_key, sizeof v.seen->set_key);
-    st = check_boot(txn);
-    if (st == KMS_OK)
-        st = kms__secret_take(txn->store->secrets, &cell);
-    if (st == KMS_OK) {
-        v.cell = cell;
-        st = visit_all(&v);
-        kms__secret_give(txn->store->secrets, cell);
-    }
-    if (st == KMS_OK)
-        st = compare_with_header(&v);
+    KMS__TRY(check_boot(txn));
+    KMS__TRY(kms__cache_take_cell(txn->store->cache, &cell));
+    v.cell = cell;
+    st = visit_all(&v);
+    kms__secret_give(txn->store->secrets, cell);
     kms__key_clear(&v.owner);
-    kms__secret_block_free(block, sizeof *block);
-    return st;
+    return st == KMS_OK ? compare_with_header(&v) : st;
 }

@@ -101,7 +101,7 @@ kms_status kms__version_extra_load(kms__txn *txn, const kms__key *key, uint32_t 
     void *cell;
     kms_status st;
 
-    KMS__TRY(kms__secret_take(txn->store->secrets, &cell));
+    KMS__TRY(kms__cache_take_cell(txn->store->cache, &cell));
     st = kms__version_load(txn, key, number, cell, extra, NULL);
     kms__secret_give(txn->store->secrets, cell);
     return st;
@@ -117,7 +117,7 @@ kms_status kms__version_save(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], uint
     void *cell;
     kms_status st;
 
-    KMS__TRY(kms__secret_take(txn->store->secrets, &cell));
+    KMS__TRY(kms__cache_take_cell(txn->store->cache, &cell));
     writer = kms__writer_to(cell, KMS__SECRET_CELL);
     kms__write_u8(&writer, KMS__VERSION_BODY);
     kms__write_u8(&writer, (uint8_t)extra->source);
@@ -136,7 +136,7 @@ kms_status kms__version_extra_save(kms__txn *txn, const kms__key *key, uint32_t 
     void *cell;
     kms_status st;
 
-    KMS__TRY(kms__secret_take(txn->store->secrets, &cell));
+    KMS__TRY(kms__cache_take_cell(txn->store->cache, &cell));
     st = kms__version_load(txn, key, number, cell, NULL, NULL);
     if (st == KMS_OK)
         st = kms__version_save(txn, key->id, number, extra, cell);

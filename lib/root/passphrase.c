@@ -1,11 +1,12 @@
 /* The root that comes from a passphrase, through Argon2id.
  *
  * Parameters: format (1) | passes (4) | memory (4, KiB) | salt (16). */
+#include "base/fork.h"
 #include "base/try.h"
 #include "crypto/secret.h"
+#include "root/root.h"
 #include "wire/wire.h"
 
-#include <kms/root.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 
 typedef struct passphrase_root {
     kms_root base;
+    /* kms__fork_epoch() of the process that made it. */
+    uint64_t epoch;
     char *passphrase;
     size_t len;
 } passphrase_root;
@@ -32,6 +35,7 @@ typedef struct parameters {
 static kms_status derive(const passphrase_root *root, const parameters *p,
                          uint8_t root_key[KMS_ROOT_KEY_SIZE])
 {
+    KMS__TRY(kms__root_check(root->epoch));
     if (crypto_pwhash_argon2id(root_key, KMS_ROOT_KEY_SIZE, root->passphrase, root->len, p->salt,
                                p->passes, (size_t)p->memory_kib * 1024,
                                crypto_pwhash_argon2id_ALG_ARGON2ID13) != 0)
@@ -141,6 +145,7 @@ kms_status kms_root_passphrase(kms_root **root, const void *passphrase, size_t p
         free(made);
         return kms_error_status();
     }
+    made->epoch = kms__fork_epoch();
     memcpy(made->passphrase, passphrase, passphrase_len);
     *root = &made->base;
     return KMS_OK;

@@ -1,18 +1,23 @@
 /* The root that is 32 bytes of the caller's. */
+#include "base/fork.h"
+#include "base/try.h"
 #include "crypto/secret.h"
+#include "root/root.h"
 
-#include <kms/root.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct raw {
     kms_root base;
+    /* kms__fork_epoch() of the process that made it. */
+    uint64_t epoch;
     uint8_t *key;
 } raw;
 
 static kms_status give_key(const raw *root, uint8_t root_key[KMS_ROOT_KEY_SIZE])
 {
+    KMS__TRY(kms__root_check(root->epoch));
     memcpy(root_key, root->key, KMS_ROOT_KEY_SIZE);
     return KMS_OK;
 }
@@ -73,6 +78,7 @@ kms_status kms_root_raw(kms_root **root, const void *key, size_t key_len)
         free(made);
         return kms_error_status();
     }
+    made->epoch = kms__fork_epoch();
     memcpy(made->key, key, KMS_ROOT_KEY_SIZE);
     *root = &made->base;
     return KMS_OK;

@@ -97,6 +97,17 @@ static kms_root_request request_for(const uint8_t *store_id, kms_strength streng
     return request;
 }
 
+/* The last defence against a provider that lost its secret: everybody knows this key. */
+static kms_status check_root_key(const kms_root *root, const uint8_t *root_key)
+{
+    if (!sodium_is_zero(root_key, KMS_ROOT_KEY_SIZE))
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
+                         "root provider \"%s\" gave a root key that is all zero: was it never "
+                         "filled?",
+                         root->ops->name);
+}
+
 kms_status kms__boot_make(kms_root *root, kms_strength strength,
                           const uint8_t store_id[KMS_STORE_ID_SIZE], uint32_t generation,
                           const uint8_t store_key[KMS__STORE_KEY_SIZE],
@@ -110,6 +121,7 @@ kms_status kms__boot_make(kms_root *root, kms_strength strength,
     slot s = {.number = 0, .name = {root->ops->name, strlen(root->ops->name)}};
 
     KMS__TRY(root->ops->make(root, &request, parameters, &parameters_len, root_key));
+    KMS__TRY(check_root_key(root, root_key));
     if (parameters_len > sizeof parameters)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
                              "root provider \"%s\" gave %zu bytes of "
@@ -179,6 +191,7 @@ static kms_status try_slot(const head *h, const slot *s, kms_root *root, uint8_t
     int rc;
 
     KMS__TRY(root->ops->unlock(root, &request, s->parameters.data, s->parameters.len, root_key));
+    KMS__TRY(check_root_key(root, root_key));
     kms__derive(KMS__USE_ROOT_CHECK, root_key, h->store_id, s->number, check);
     *fits = sodium_memcmp(check, s->check.data, CHECK_SIZE) == 0;
     if (!*fits)

@@ -1,4 +1,5 @@
 #include "vault/cache.h"
+#include "base/kept_error.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -173,9 +174,11 @@ static void make_spare(kms__cache *cache, kms__opened *entry)
     cache->spare = entry;
 }
 
-static void collect_retired(kms__cache *cache)
+/* Whether a cell came free. */
+static bool collect_retired(kms__cache *cache)
 {
     kms__opened **link = &cache->retired;
+    bool any = false;
 
     while (*link != NULL) {
         kms__opened *entry = *link;
@@ -186,7 +189,9 @@ static void collect_retired(kms__cache *cache)
         }
         *link = entry->next;
         make_spare(cache, entry);
+        any = true;
     }
+    return any;
 }
 
 static void evict(kms__cache *cache, slot *from)
@@ -209,8 +214,8 @@ static bool was_used(slot *at)
     return entry != NULL && atomic_exchange_explicit(&entry->used, false, memory_order_relaxed);
 }
 
-/* Evicts an entry that was not used since the hand came by last. */
-static void evict_any(kms__cache *cache)
+/* Evicts an entry that was not used since the hand came by last; whether there was one. */
+static bool evict_any(kms__cache *cache)
 {
     uint64_t slots = (cache->set_mask + 1) * WAYS;
 
@@ -220,9 +225,10 @@ static void evict_any(kms__cache *cache)
         cache->hand = (cache->hand + 1) % slots;
         if (atomic_load(&at->entry) != NULL && !was_used(at)) {
             evict(cache, at);
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 /* The way for an entry: that of the same lookup, else a free one, else one that was not used. */
@@ -249,6 +255,41 @@ _Static_assert(WAYS == 8, "the top three bits of a hash choose among eight ways"
 
 /* The functions above run under the mutex. */
 
+/* Evicts until a cell comes free; false: threads use all that there are. */
+static bool free_a_cell(kms__cache *cache)
+{
+    bool freed;
+
+    pthread_mutex_lock(&cache->mutex);
+    freed = collect_retired(cache);
+    while (!freed && evict_any(cache))
+        freed = collect_retired(cache);
+    pthread_mutex_unlock(&cache->mutex);
+    return freed;
+}
+
+kms_status kms__cache_take_cell(kms__cache *cache, void **cell)
+{
+    kms__kept_error kept;
+    kms_status st;
+
+    kms__error_keep(&kept);
+    st = kms__secret_take(cache->secrets, cell);
+    if (st != KMS_ERR_NOT_LOCKED)
+        return st;
+    while (st == KMS_ERR_NOT_LOCKED && free_a_cell(cache))
+        st = kms__secret_take(cache->secrets, cell);
+    if (st == KMS_OK)
+        kms__error_restore(&kept);
+    if (st != KMS_ERR_NOT_LOCKED)
+        return st;
+    return kms_set_error(
+        KMS_ERR_NOT_LOCKED,
+        "no more memory for secrets could be locked, and every key in the cache is "
+        "in use: raise RLIMIT_MEMLOCK (ulimit -l), or open this process' stores "
+        "with fewer cache_entries");
+}
+
 kms_status kms__cache_new(kms__cache *cache, kms__opened **entry)
 {
     kms__opened *made;
@@ -256,7 +297,7 @@ kms_status kms__cache_new(kms__cache *cache, kms__opened **entry)
     kms_status st;
 
     pthread_mutex_lock(&cache->mutex);
-    collect_retired(cache);
+    (void)collect_retired(cache);
     made = cache->spare;
     if (made != NULL)
         cache->spare = made->next;
@@ -265,7 +306,7 @@ kms_status kms__cache_new(kms__cache *cache, kms__opened **entry)
         made = calloc(1, sizeof *made);
     if (made == NULL)
         return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for a cached key");
-    st = kms__secret_take(cache->secrets, &cell);
+    st = kms__cache_take_cell(cache, &cell);
     if (st != KMS_OK) {
         free(made);
         return st;
@@ -296,11 +337,11 @@ void kms__cache_add(kms__cache *cache, kms__opened *entry, kms__thread *thread, 
     place = place_for(cache, entry, hash);
     evict(cache, place);
     if (cache->entries >= cache->entries_max)
-        evict_any(cache);
+        (void)evict_any(cache);
     atomic_store_explicit(&place->hash, hash, memory_order_relaxed);
     atomic_store(&place->entry, entry);
     cache->entries++;
-    collect_retired(cache);
+    (void)collect_retired(cache);
     pthread_mutex_unlock(&cache->mutex);
 }
 
@@ -314,7 +355,7 @@ void kms__cache_drop(kms__cache *cache, const kms__opened *entry, kms__thread *t
     for (size_t way = 0; way < WAYS; way++)
         if (atomic_load(&set[way].entry) == entry)
             evict(cache, &set[way]);
-    collect_retired(cache);
+    (void)collect_retired(cache);
     pthread_mutex_unlock(&cache->mutex);
 }
 

@@ -74,6 +74,11 @@ kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, kms__t
 
 void kms__cache_unpin(kms__thread *thread, unsigned hazard);
 
+/* Takes a secret cell for whatever purpose, as kms__secret_take() does; where no more memory can be
+ * locked and the pool demands that, entries are evicted for their cells. KMS_ERR_NOT_LOCKED: there
+ * was none that nobody uses. Give it back with kms__secret_give(). */
+kms_status kms__cache_take_cell(kms__cache *cache, void **cell);
+
 /* An entry to be filled, with a secret cell; nobody else sees it yet. */
 kms_status kms__cache_new(kms__cache *cache, kms__opened **entry);
 

@@ -11,6 +11,22 @@
 
 #define FIRST_GENERATION 1
 
+static kms_status make_header_block(bool demand_locked, kms__header_block **block)
+{
+    bool locked;
+    kms__header_block *made = kms__secret_block(sizeof *made, &locked);
+
+    if (made == NULL)
+        return kms_error_status();
+    if (demand_locked && !locked) {
+        kms__secret_block_free(made, sizeof *made);
+        return kms_set_error(KMS_ERR_NOT_LOCKED,
+                             "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
+    }
+    *block = made;
+    return KMS_OK;
+}
+
 static kms_status take_memory(kms_store *store, uint32_t cache_entries)
 {
     void *cell;
@@ -18,7 +34,7 @@ static kms_status take_memory(kms_store *store, uint32_t cache_entries)
     KMS__TRY(kms__secrets_open(&store->secrets, store->demand_locked));
     KMS__TRY(kms__secret_take(store->secrets, &cell));
     store->records_key = cell;
-    KMS__TRY(kms__store_header_block(store->demand_locked, &store->header_block));
+    KMS__TRY(make_header_block(store->demand_locked, &store->header_block));
     return kms__cache_open(&store->cache, store->secrets, cache_entries);
 }
 

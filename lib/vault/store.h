@@ -25,7 +25,8 @@ struct kms_store {
     uint8_t *records_key;
     kms__secrets *secrets;
 
-    /* Whoever holds the gate owns header_block: the header's plaintext holds a secret. */
+    /* Whoever holds the gate owns header_block: the header's plaintext holds a secret. The only
+     * one, so that no call but kms_open() needs memory of its own for it. */
     kms__gate gate;
     struct kms__header_block *header_block;
     /* KMS_OPEN_REQUIRE_LOCKED. */

@@ -1,4 +1,5 @@
 #include "vault/txn.h"
+#include "base/kept_error.h"
 #include "base/try.h"
 
 #include <sodium.h>
@@ -97,10 +98,14 @@ static kms_status read_with_retry(kms_store *store, kms__txn_body *body, void *a
                                   kms__header_block *header)
 {
     int64_t now_ms = kms__store_now(store);
+    kms__kept_error kept;
 
+    kms__error_keep(&kept);
     for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         kms_status st = read_once(store, now_ms, body, argument, header);
 
+        if (st == KMS_OK)
+            kms__error_restore(&kept);
         if (st != KMS_ERR_CONFLICT)
             return st;
         back_off(attempt);
@@ -113,30 +118,13 @@ kms_status kms__store_read(kms_store *store, kms__txn_body *body, void *argument
     return read_with_retry(store, body, argument, NULL);
 }
 
-kms_status kms__store_header_block(bool demand_locked, kms__header_block **block)
-{
-    bool locked;
-    kms__header_block *made = kms__secret_block(sizeof *made, &locked);
-
-    if (made == NULL)
-        return kms_error_status();
-    if (demand_locked && !locked) {
-        kms__secret_block_free(made, sizeof *made);
-        return kms_set_error(KMS_ERR_NOT_LOCKED,
-                             "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
-    }
-    *block = made;
-    return KMS_OK;
-}
-
 kms_status kms__store_read_header(kms_store *store, kms__txn_body *body, void *argument)
 {
-    kms__header_block *block = NULL;
-    kms_status st = kms__store_header_block(store->demand_locked, &block);
+    kms_status st;
 
-    KMS__TRY(st);
-    st = read_with_retry(store, body, argument, block);
-    kms__secret_block_free(block, sizeof *block);
+    KMS__TRY(kms__gate_enter(&store->gate, store->busy_timeout_ms));
+    st = read_with_retry(store, body, argument, store->header_block);
+    kms__gate_leave(&store->gate);
     return st;
 }
 
@@ -251,10 +239,14 @@ static kms_status write_with_retry(kms_store *store, kms__txn_body *body, void *
 
 kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argument)
 {
+    kms__kept_error kept;
     kms_status st;
 
     KMS__TRY(kms__gate_enter(&store->gate, store->busy_timeout_ms));
+    kms__error_keep(&kept);
     st = write_with_retry(store, body, argument);
+    if (st == KMS_OK)
+        kms__error_restore(&kept);
     kms__gate_leave(&store->gate);
     return st;
 }
@@ -262,10 +254,14 @@ kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argumen
 kms_status kms__store_try_write(kms_store *store, kms__txn_body *body, void *argument)
 {
     draw drawn = draw_for(store);
+    kms__kept_error kept;
     kms_status st;
 
     KMS__TRY(kms__gate_enter(&store->gate, 0));
+    kms__error_keep(&kept);
     st = write_once(store, false, body, argument, &drawn);
+    if (st == KMS_OK)
+        kms__error_restore(&kept);
     kms__gate_leave(&store->gate);
     return st;
 }

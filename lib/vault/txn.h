@@ -1,7 +1,8 @@
 /* Transactions over sealed records, and the only retry loop of the library.
  *
  * A body may run more than once: it changes nothing but its transaction and its argument, draws
- * ids and times before, and its caller publishes results after KMS_OK. */
+ * ids and times before, and its caller publishes results after KMS_OK. What was got over on the way to
+ * KMS_OK leaves no message. */
 #ifndef KMS__VAULT_TXN_H
 #define KMS__VAULT_TXN_H
 
@@ -15,7 +16,7 @@ typedef struct kms__txn {
     /* The store's clock, read once before the first run began. */
     int64_t now_ms;
     kms__seal seal;
-    /* NULL in a reading transaction. */
+    /* NULL in kms__store_read(). A copy of the transaction's own, wiped when it ends. */
     kms__header_block *header;
     size_t writes;
     size_t bytes;
@@ -37,11 +38,9 @@ kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argumen
 /* As kms__store_write(), but only if nobody else is writing: KMS_ERR_BUSY at once, and one attempt. */
 kms_status kms__store_try_write(kms_store *store, kms__txn_body *body, void *argument);
 
-/* As kms__store_read(), with the header opened and checked against a rollback. */
+/* As kms__store_read(), with the header opened and checked against a rollback. Waits for the handle's
+ * changes, and they for it: there is one header block. */
 kms_status kms__store_read_header(kms_store *store, kms__txn_body *body, void *argument);
-
-/* Locked room for a header; free it with kms__secret_block_free(). */
-kms_status kms__store_header_block(bool demand_locked, kms__header_block **block);
 
 /* Whether the record is there, and its mark. KMS_ERR_NOT_FOUND comes without a sentence. */
 kms_status kms__txn_mark(kms__txn *txn, const kms__record_key *key, uint8_t mark[KMS__MARK_SIZE]);
