@@ -195,6 +195,23 @@ quickstart_of_the_readme()
     [[ -z $lost ]] || fail $'README.md shows these lines, and quickstart does not print them there:\n'"$lost"
 }
 
+# On a terminal a line is written over and over while the work goes on; elsewhere nothing is.
+quickstart_on_a_terminal()
+{
+    local terminal=$scratch/terminal.out carriage_return=$'\r'
+    grep -q "$carriage_return" "$scratch/quickstart.out" && fail 'quickstart shows progress in a file'
+    if ! command -v script >/dev/null; then
+        echo 'SKIP: progress of quickstart on a terminal: no script(1) here (Debian: bsdutils)'
+        return
+    fi
+    script --quiet --return --command "'$examples/quickstart' --records 10000" /dev/null \
+        </dev/null >"$terminal" 2>&1 || { fail 'quickstart on a terminal'; cat "$terminal"; }
+    grep -qE "$carriage_return   read, decrypted and compared +[0-9,]+ of 20,000" "$terminal" ||
+        { fail 'quickstart shows no progress on a terminal'; cat "$terminal"; }
+    grep -qE "$carriage_return"$'\033\\[K   read, decrypted and compared +20,000 +[0-9.]+ s' "$terminal" ||
+        fail 'quickstart does not write over its progress'
+}
+
 # It runs again in its own directory, and in nobody else's.
 quickstart_and_other_files()
 {
@@ -251,4 +268,5 @@ quickstart_in_a_directory
 quickstart_and_other_files
 quickstart_in_a_temporary_directory
 quickstart_of_the_readme
+quickstart_on_a_terminal
 exit $((failures > 0))
