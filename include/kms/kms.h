@@ -31,6 +31,7 @@
 #include <kms/blob.h>
 #include <kms/clock.h>
 #include <kms/context.h>
+#include <kms/data_key.h>
 #include <kms/deletion.h>
 #include <kms/encrypt.h>
 #include <kms/import.h>
