@@ -45,6 +45,7 @@
 #include <kms/status.h>
 #include <kms/store.h>
 #include <kms/tag.h>
+#include <kms/text.h>
 #include <kms/would.h>
 
 #endif
