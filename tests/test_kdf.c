@@ -1,5 +1,6 @@
 /* Derivations against values computed without libsodium, and that no two uses share a key. */
 #include "crypto/kdf.h"
+#include "crypto/prf.h"
 
 #include <check.h>
 #include <sodium.h>
@@ -38,11 +39,33 @@ static const struct {
      "49a3724a9c68c7d582c2b7283b1b05ec459be5b9934c4a64495fca8d91c4402b"},
     {KMS__USE_ROOT_CHECK, 0x01020304, "libkms rootchck",
      "84f9627aec5dd4f2f4980dfacf4efff16c4101bae04adcf88f2b89923a14180b"},
+    {KMS__USE_NONCE, 1, "libkms nonce",
+     "d207f0b25eae37acd4f30701e88e7e300d68c6908f8e6fc01f5545c555b1fff1"},
+    {KMS__USE_BASE, 1, "libkms base",
+     "2988bf587afd0370bf4f5eda9440f104de05fb88881e80e6072eadca85ab0f52"},
+    {KMS__USE_DERIVED_KEY, 1, "libkms derive",
+     "a5869370693a6f3d9ca70f7b7a863ef846dbb33d011cc8ad49ca882269936238"},
+    {KMS__USE_BLIND_INDEX, 1, "libkms index",
+     "b600d2809545780c22c9943d98e5e9aaf2854b1bd3dafdcb7b19ee352a950513"},
+    {KMS__USE_IMPORT_TOKEN, 1, "libkms import",
+     "a86500a8d5d9fd45060e27f9b78024f450b077011dd6086adf096a66294fc5ca"},
+    {KMS__USE_NONCE, 0x01020304, "libkms nonce",
+     "0bad8aba9e5f5d20481912bea9bf175afed00c8c32399682e2717dd5ed421e2a"},
+    {KMS__USE_BASE, 0x01020304, "libkms base",
+     "f2503e88cc7bb02aa933efa37b7579dd6fa047b00a2a8cbc4c232f884e65366f"},
+    {KMS__USE_DERIVED_KEY, 0x01020304, "libkms derive",
+     "1ed839784e9cf2f3fa2851c834cf83f26c61578d2fbd8df92ecf57f1994451d6"},
+    {KMS__USE_BLIND_INDEX, 0x01020304, "libkms index",
+     "e8a2ddf9b877fcc0aeddffa6c5bec3fa860c136cb57e919fd8083c6c41deee5d"},
+    {KMS__USE_IMPORT_TOKEN, 0x01020304, "libkms import",
+     "8fca5574e79662354b13d908a66c04281633c43872de406d0f58fa0ad24dcfdc"},
 };
 
-#define USES 6
-static const kms__use uses[USES] = {KMS__USE_SUITE_1, KMS__USE_SUITE_2,   KMS__USE_COMMITMENT,
-                                    KMS__USE_RECORDS, KMS__USE_ROOT_WRAP, KMS__USE_ROOT_CHECK};
+#define USES 11
+static const kms__use uses[USES] = {
+    KMS__USE_SUITE_1,   KMS__USE_SUITE_2,     KMS__USE_COMMITMENT,  KMS__USE_NONCE,
+    KMS__USE_BASE,      KMS__USE_DERIVED_KEY, KMS__USE_BLIND_INDEX, KMS__USE_RECORDS,
+    KMS__USE_ROOT_WRAP, KMS__USE_ROOT_CHECK,  KMS__USE_IMPORT_TOKEN};
 
 static uint8_t key[KMS__KDF_KEY_SIZE];
 static uint8_t salt[KMS__KDF_SALT_SIZE];
@@ -104,6 +127,61 @@ START_TEST(test_repeats)
 }
 END_TEST
 
+/* --- values that follow from a message -------------------------------------------------------- */
+
+static const uint8_t zeros[300];
+
+/* Computed by Python's hashlib: hashlib.blake2b(number.to_bytes(4, "big") + b"".join(
+ * len(part).to_bytes(8, "big") + part for part in parts), digest_size=len, key=key) */
+static const struct {
+    uint32_t number;
+    kms_slice parts[KMS__PRF_PARTS];
+    size_t len;
+    const char *value;
+} values[] = {
+    {24, {{"table", 5}, {"value", 5}}, 24, "39373b88af22b4e323a22a8cdb5c668ce38e391846e9e713"},
+    {24, {{"", 0}, {"tablevalue", 10}}, 24, "b430d1fdec7670d2f12a5ee02bdd45bf44db7430ef12c6c6"},
+    {24, {{"tablevalue", 10}, {"", 0}}, 24, "a28bb909c21abd36a166173a569b7a340062f867654b12a7"},
+    {64,
+     {{"", 0}, {"", 0}},
+     64,
+     "972813ac6400b23ae39f3ce2bc95e29c9109245bc602b3a0c811949c54e2737b067b6d9037dae4b383b8a9ee18a0d"
+     "5b20ca57e2872fd7a5201d5612355d0892d"},
+    {16, {{zeros, 300}, {zeros, 200}}, 16, "8558c4845d512912096d603d7836c19e"},
+};
+
+START_TEST(test_known_values)
+{
+    uint8_t expected[KMS__PRF_OUT_MAX], value[KMS__PRF_OUT_MAX];
+    size_t len = 0;
+
+    ck_assert_int_eq(sodium_hex2bin(expected, sizeof expected, values[_i].value,
+                                    strlen(values[_i].value), NULL, &len, NULL),
+                     0);
+    ck_assert_uint_eq(len, values[_i].len);
+    kms__prf(key, values[_i].number, values[_i].parts, value, len);
+    ck_assert_mem_eq(value, expected, len);
+}
+END_TEST
+
+/* Every way to share eight bytes between two parts, each with two numbers: all differ. */
+START_TEST(test_no_two_messages_are_encoded_alike)
+{
+    uint8_t made[18][32];
+    size_t count = 0;
+
+    for (uint32_t number = 1; number <= 2; number++)
+        for (size_t first = 0; first <= 8; first++) {
+            const kms_slice parts[KMS__PRF_PARTS] = {{zeros, first}, {zeros, 8 - first}};
+
+            kms__prf(key, number, parts, made[count++], 32);
+        }
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            ck_assert_mem_ne(made[i], made[j], 32);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kdf");
@@ -115,6 +193,8 @@ int main(void)
     tcase_add_loop_test(tcase, test_known_answers, 0, (int)(sizeof known / sizeof *known));
     tcase_add_test(tcase, test_all_apart);
     tcase_add_test(tcase, test_repeats);
+    tcase_add_loop_test(tcase, test_known_values, 0, (int)(sizeof values / sizeof *values));
+    tcase_add_test(tcase, test_no_two_messages_are_encoded_alike);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -4,6 +4,7 @@
 #include "crypto/aead.h"
 #include "crypto/generator.h"
 #include "crypto/kdf.h"
+#include "crypto/prf.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -220,6 +221,27 @@ START_TEST(test_derived_key_stays_off_the_stack)
 }
 END_TEST
 
+static void make_value(void *out)
+{
+    static const uint8_t text[LONGEST];
+    const kms_slice parts[KMS__PRF_PARTS] = {slice(text, 100), slice(text, sizeof text)};
+
+    kms__prf(key, 24, parts, out, 64);
+}
+
+START_TEST(test_a_value_and_its_key_stay_off_the_stack)
+{
+    uint8_t value[64];
+
+    if (!stack_can_be_searched())
+        return;
+    make_value(value);
+    ck_assert(!leaves_on_stack(value, make_value, value));
+    ck_assert(!leaves_on_stack(value + 32, make_value, value));
+    ck_assert(!leaves_on_stack(key, make_value, value));
+}
+END_TEST
+
 static void draw_once(void *thread)
 {
     uint8_t drawn[KMS__NONCE_SIZE];
@@ -419,6 +441,7 @@ END_TEST
 static void add_tests(TCase *tcase)
 {
     tcase_add_test(tcase, test_derived_key_stays_off_the_stack);
+    tcase_add_test(tcase, test_a_value_and_its_key_stay_off_the_stack);
     tcase_add_test(tcase, test_generator_key_stays_off_the_stack);
     tcase_add_loop_test(tcase, test_no_key_stays_on_the_stack, 0,
                         kms__suite_available(KMS_SUITE_AES_256_GCM) ? 2 : 1);

@@ -38,7 +38,8 @@ KMS_BEGIN_DECLS
  * @retval KMS_ERR_BUFFER_TOO_SMALL  blob_size is below the size stated above
  * @retval KMS_ERR_KEY_NOT_FOUND, KMS_ERR_ALIAS_NOT_FOUND
  * @retval KMS_ERR_DISABLED, KMS_ERR_PENDING_DELETION, KMS_ERR_PENDING_IMPORT
- * @retval KMS_ERR_UNSUPPORTED       the key's suite is not in this build
+ * @retval KMS_ERR_UNSUPPORTED       the key's suite is not in this build; the key is for deterministic
+ *                                   encryption
  * @retval KMS_ERR_FORKED            store was opened before fork()
  * @retval KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_STORE_REPLACED, KMS_ERR_CORRUPT,
  *         KMS_ERR_NEWER_FORMAT, KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED
@@ -75,7 +76,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_encrypt(kms_store *store, const char *keyr
  * @retval KMS_ERR_NEWER_FORMAT        a newer libkms made the blob
  * @retval KMS_ERR_KEY_NOT_FOUND       the store has no key of the id that it names
  * @retval KMS_ERR_DISABLED, KMS_ERR_PENDING_DELETION, KMS_ERR_PENDING_IMPORT
- * @retval KMS_ERR_INVALID_CIPHERTEXT  cut, altered, of another context, version or kind
+ * @retval KMS_ERR_INVALID_CIPHERTEXT  cut, altered, of another context, version or kind, or not of its
+ *                                     key's usage
  * @retval KMS_ERR_UNSUPPORTED         the key's suite is not in this build
  * @retval KMS_ERR_FORKED, KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_STORE_REPLACED,
  *         KMS_ERR_CORRUPT, KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED
@@ -114,14 +116,17 @@ KMS_API KMS_MUST_CHECK kms_status kms_decrypt_expecting(
 
 /**
  * ReEncrypt: opens a blob and seals its plaintext anew under the primary version of a key, without
- * showing it to the caller. The new blob is of the same kind: data, or a data key.
+ * showing it to the caller. The new blob is of the same kind: data, a data key, or deterministic. A
+ * deterministic blob moves to a deterministic key only, and no other blob does.
  *
  * @param store                open store
  * @param source_context       the pairs that the blob was made with; NULL for none
- * @param blob                 from kms_encrypt() or kms_generate_data_key()
+ * @param blob                 from kms_encrypt(), kms_generate_data_key() or
+ *                             kms_encrypt_deterministic()
  * @param blob_len             bytes
  * @param keyref               the destination: key id, or alias in full; the blob's own key too
- * @param destination_context  the pairs to bind to the new blob; NULL for none
+ * @param destination_context  the pairs to bind to the new blob; NULL for none, which a
+ *                             deterministic blob does not take
  * @param out                  caller's buffer, which must not overlap blob
  * @param out_size             its size, at least blob_len
  * @param[out] out_len         bytes written, blob_len
@@ -133,7 +138,9 @@ KMS_API KMS_MUST_CHECK kms_status kms_decrypt_expecting(
  * kms_encrypt(). The statuses are those of both.
  *
  * @retval KMS_OK
- * @retval KMS_ERR_INVALID_CIPHERTEXT  as kms_decrypt(); and a blob of another kind
+ * @retval KMS_ERR_INVALID_CIPHERTEXT  as kms_decrypt()
+ * @retval KMS_ERR_UNSUPPORTED         as kms_encrypt(); and a destination that is not for blobs of this
+ *                                     kind
  * @retval those of kms_decrypt() and kms_encrypt()
  *
  * Threads: any number may share store. A plaintext of more than 1,024 bytes takes locked memory of

@@ -157,6 +157,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_import_key_material(kms_store *store, cons
  * @retval KMS_ERR_ALREADY_EXISTS    a version of the key has or had this very material
  * @retval KMS_ERR_INVALID_STATE     the key never had material, or is pending deletion
  * @retval KMS_ERR_LIMIT_EXCEEDED    it has KMS_KEY_VERSIONS_MAX
+ * @retval KMS_ERR_UNSUPPORTED       as kms_import_key_material(); and the key is deterministic
  * @retval the others of kms_import_key_material(), but KMS_ERR_INCORRECT_MATERIAL
  *
  * Threads: any number may share store. Since 0.2. Source: Vault, import_version; AWS KMS,

@@ -33,8 +33,16 @@ typedef enum kms_key_spec {
     KMS_KEY_SPEC_SYMMETRIC_256 = 1
 } kms_key_spec;
 
-/** What a key may be used for. Since 0.1. */
-typedef enum kms_key_usage { KMS_KEY_USAGE_ENCRYPT_DECRYPT = 1 } kms_key_usage;
+/** What a key may be used for. Chosen when it is made, and never changed. Since 0.1. */
+typedef enum kms_key_usage {
+    /** Encrypting, data keys, derived keys, blind indexes. */
+    KMS_KEY_USAGE_ENCRYPT_DECRYPT = 1,
+    /**
+     * kms_encrypt_deterministic() and nothing else. Such a key has one version for ever: with another,
+     * what was equal would come to differ. Moving an alias rotates it. Since 0.2.
+     */
+    KMS_KEY_USAGE_DETERMINISTIC = 2
+} kms_key_usage;
 
 /** Where a key's material comes from. Since 0.1. */
 typedef enum kms_key_origin {
@@ -129,7 +137,7 @@ typedef struct kms_create_key_options {
  *                                   description or tags out of their limits
  * @retval KMS_ERR_ABI               options of an unknown version
  * @retval KMS_ERR_UNSUPPORTED       the suite is not in this build; automatic rotation of imported
- *                                   material
+ *                                   material, or of a deterministic key
  * @retval KMS_ERR_READ_ONLY, KMS_ERR_BUSY, KMS_ERR_CONFLICT, KMS_ERR_COMMIT_UNKNOWN,
  *         KMS_ERR_FULL, KMS_ERR_STORAGE, KMS_ERR_STORE_REPLACED, KMS_ERR_ROLLBACK,
  *         KMS_ERR_CORRUPT, KMS_ERR_NEWER_FORMAT, KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED,

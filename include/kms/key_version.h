@@ -82,7 +82,8 @@ typedef struct kms_key_version_info {
  * @retval KMS_ERR_KEY_NOT_FOUND
  * @retval KMS_ERR_DISABLED, KMS_ERR_PENDING_DELETION, KMS_ERR_PENDING_IMPORT
  * @retval KMS_ERR_LIMIT_EXCEEDED    it has KMS_KEY_VERSIONS_MAX: make a new key and move the alias
- * @retval KMS_ERR_UNSUPPORTED       the key is imported or service-managed: make a new key and move
+ * @retval KMS_ERR_UNSUPPORTED       the key is imported, service-managed or
+ *                                   deterministic: make a new key and move
  *                                   the alias; or its suite is not in this build
  * @retval KMS_ERR_READ_ONLY, KMS_ERR_BUSY, KMS_ERR_CONFLICT, KMS_ERR_COMMIT_UNKNOWN,
  *         KMS_ERR_FULL, KMS_ERR_STORAGE, KMS_ERR_STORE_REPLACED, KMS_ERR_ROLLBACK,

@@ -33,6 +33,7 @@
 #include <kms/context.h>
 #include <kms/data_key.h>
 #include <kms/deletion.h>
+#include <kms/deterministic.h>
 #include <kms/encrypt.h>
 #include <kms/import.h>
 #include <kms/key.h>

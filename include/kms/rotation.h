@@ -41,7 +41,8 @@ KMS_BEGIN_DECLS
  *                                   where a policy is turned on that has no interval
  * @retval KMS_ERR_KEY_NOT_FOUND
  * @retval KMS_ERR_DISABLED, KMS_ERR_PENDING_DELETION, KMS_ERR_PENDING_IMPORT
- * @retval KMS_ERR_UNSUPPORTED       the key is imported or service-managed
+ * @retval KMS_ERR_UNSUPPORTED       the key is imported, service-managed or
+ *                                   deterministic
  * @retval those of every change     see kms/status.h
  *
  * Threads: any number may share store. Since 0.2. Source: Alibaba Cloud KMS, UpdateRotationPolicy.

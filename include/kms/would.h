@@ -59,7 +59,12 @@ typedef enum kms_operation {
     KMS_OP_DELETE_KEY_MATERIAL = 22,
     /** kms_set_minimum_version(), and enabling, disabling, destroying one version or making it
      *  primary, as far as the key is concerned; a key id. */
-    KMS_OP_CHANGE_KEY_VERSION = 23
+    KMS_OP_CHANGE_KEY_VERSION = 23,
+    /** kms_encrypt_deterministic(); a key reference. */
+    KMS_OP_ENCRYPT_DETERMINISTIC = 24,
+    /** kms_derive_key() of the primary version, and, as far as the key is concerned,
+     *  kms_blind_index(); a key reference. */
+    KMS_OP_DERIVE_KEY = 25
 } kms_operation;
 
 /**

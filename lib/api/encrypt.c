@@ -4,23 +4,12 @@
 
 #include <string.h>
 
-static kms_status check_encrypt(const void *plain, size_t plain_len, const void *blob,
-                                size_t blob_size, const size_t *blob_len)
-{
-    if (plain == NULL && plain_len > 0)
-        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "plain is NULL");
-    KMS__TRY(kms__check_blob_room(plain_len, blob, blob_size, blob_len));
-    if (kms__overlap(plain, plain_len, blob, KMS_CIPHERTEXT_SIZE(plain_len)))
-        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "plain and blob overlap");
-    return KMS_OK;
-}
-
 kms_status kms_encrypt(kms_store *store, const char *keyref, const kms_context *context,
                        const void *plain, size_t plain_len, void *blob, size_t blob_size,
                        size_t *blob_len)
 {
     KMS__TRY(kms__store_check(store));
-    KMS__TRY(check_encrypt(plain, plain_len, blob, blob_size, blob_len));
+    KMS__TRY(kms__check_encrypt(plain, plain_len, blob, blob_size, blob_len));
     KMS__TRY(
         kms__blob_seal(store, keyref, KMS_BLOB_DATA, context, (kms_slice){plain, plain_len}, blob));
     *blob_len = KMS_CIPHERTEXT_SIZE(plain_len);

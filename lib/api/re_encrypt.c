@@ -8,8 +8,6 @@
 
 /* A plaintext of up to so many bytes is on the stack for the moment between the two. */
 #define SMALL 1024
-/* Kinds that sealing anew leaves what they are. */
-#define KINDS_MOVED (KMS__KIND(KMS_BLOB_DATA) | KMS__KIND(KMS_BLOB_DATA_KEY))
 
 typedef struct move {
     kms_store *store;
@@ -20,14 +18,21 @@ typedef struct move {
     uint8_t *out;
 } move;
 
+/* Each kind stays what it is, and the destination must be a key for it. */
+static kms_status seal_anew(const move *m, kms_slice plain)
+{
+    if (m->blob->kind == KMS_BLOB_DETERMINISTIC)
+        return kms__blob_seal_deterministic(m->store, m->keyref, m->context, plain, m->out);
+    return kms__blob_seal(m->store, m->keyref, m->blob->kind, m->context, plain, m->out);
+}
+
 /* plain has room for the plaintext, and is wiped. */
 static kms_status open_and_seal(const move *m, uint8_t *plain, size_t len)
 {
-    kms_status st = kms__blob_open(m->store, KINDS_MOVED, m->associated, m->blob, plain);
+    kms_status st = kms__blob_open(m->store, KMS__KINDS_DECRYPTED, m->associated, m->blob, plain);
 
     if (st == KMS_OK)
-        st = kms__blob_seal(m->store, m->keyref, m->blob->kind, m->context, (kms_slice){plain, len},
-                            m->out);
+        st = seal_anew(m, (kms_slice){plain, len});
     sodium_memzero(plain, len);
     return st;
 }
@@ -89,6 +94,8 @@ kms_status kms_re_encrypt(kms_store *store, const kms_context *source_context, c
     KMS__TRY(kms__associated_begin(destination_context, &associated));
     KMS__TRY(kms__associated_begin(source_context, &associated));
     KMS__TRY(kms__blob_read(blob, blob_len, &parts));
+    if (parts.kind == KMS_BLOB_DETERMINISTIC)
+        KMS__TRY(kms__check_context_is_there(destination_context));
     KMS__TRY(len <= SMALL ? move_small(&m, len) : move_large(&m, len));
     *out_len = blob_len;
     if (source != NULL) {

@@ -16,7 +16,8 @@ typedef struct question {
 static bool changes_the_store(kms_operation operation)
 {
     return operation != KMS_OP_DESCRIBE_KEY && operation != KMS_OP_ENCRYPT &&
-           operation != KMS_OP_DECRYPT && operation != KMS_OP_GET_PARAMETERS_FOR_IMPORT;
+           operation != KMS_OP_DECRYPT && operation != KMS_OP_ENCRYPT_DETERMINISTIC &&
+           operation != KMS_OP_DERIVE_KEY && operation != KMS_OP_GET_PARAMETERS_FOR_IMPORT;
 }
 
 /* What an operation asks of its key beside state and origin. */
@@ -70,11 +71,11 @@ static kms_status look_at_nothing(kms__txn *txn, void *argument)
     return KMS_OK;
 }
 
-static kms_status would_use(kms_store *store, const char *keyref)
+static kms_status would_use(kms_store *store, kms_operation operation, const char *keyref)
 {
     kms__pin pin;
 
-    KMS__TRY(kms__pin_primary(store, keyref, 0, &pin));
+    KMS__TRY(kms__pin_primary_for(store, keyref, operation, 0, &pin));
     kms__pin_release(&pin);
     return KMS_OK;
 }
@@ -99,7 +100,7 @@ kms_status kms_would(kms_store *store, kms_operation operation, const char *refe
     uint8_t key_id[KMS__ID_SIZE];
 
     KMS__TRY(kms__store_check(store));
-    if (operation < KMS_OP_CREATE_KEY || operation > KMS_OP_CHANGE_KEY_VERSION)
+    if (operation < KMS_OP_CREATE_KEY || operation > KMS_OP_DERIVE_KEY)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%u is no operation", (unsigned)operation);
     if (changes_the_store(operation)) {
         KMS__TRY(kms__store_check_writable(store));
@@ -109,5 +110,5 @@ kms_status kms_would(kms_store *store, kms_operation operation, const char *refe
         KMS__TRY(kms__key_id_parse(reference, key_id));
     if (operation == KMS_OP_DESCRIBE_KEY || operation == KMS_OP_GET_PARAMETERS_FOR_IMPORT)
         return kms__store_read(store, look_at_key, &q);
-    return would_use(store, reference);
+    return would_use(store, operation, reference);
 }

@@ -14,6 +14,14 @@ static const char *personalisation(kms__use use)
         return "libkms suite 2\0";
     case KMS__USE_COMMITMENT:
         return "libkms commit\0\0";
+    case KMS__USE_NONCE:
+        return "libkms nonce\0\0\0";
+    case KMS__USE_BASE:
+        return "libkms base\0\0\0\0";
+    case KMS__USE_DERIVED_KEY:
+        return "libkms derive\0\0";
+    case KMS__USE_BLIND_INDEX:
+        return "libkms index\0\0\0";
     case KMS__USE_RECORDS:
         return "libkms records\0";
     case KMS__USE_ROOT_WRAP:

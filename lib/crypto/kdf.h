@@ -14,6 +14,12 @@ typedef enum kms__use {
     KMS__USE_SUITE_1,
     KMS__USE_SUITE_2,
     KMS__USE_COMMITMENT,
+    /* Of a deterministic key: for its nonces. Of any other: what the next two come from. */
+    KMS__USE_NONCE,
+    KMS__USE_BASE,
+    /* From a version's base; salt: key id; number: key version. */
+    KMS__USE_DERIVED_KEY,
+    KMS__USE_BLIND_INDEX,
     /* From the store key; salt: store id; number: store-key generation. */
     KMS__USE_RECORDS,
     /* From a root key; salt: store id; number: root slot. */

@@ -57,7 +57,9 @@ static kms_status key_is_newer(const kms__key *key)
 /* A later release may know more of each; this one must not use such a key for what it is not. */
 static bool kind_is_known(const kms__key *key)
 {
-    return key->spec == KMS_KEY_SPEC_SYMMETRIC_256 && key->usage == KMS_KEY_USAGE_ENCRYPT_DECRYPT &&
+    return key->spec == KMS_KEY_SPEC_SYMMETRIC_256 &&
+           (key->usage == KMS_KEY_USAGE_ENCRYPT_DECRYPT ||
+            key->usage == KMS_KEY_USAGE_DETERMINISTIC) &&
            (key->origin == KMS_KEY_ORIGIN_KMS || key->origin == KMS_KEY_ORIGIN_EXTERNAL) &&
            (key->creator == KMS_KEY_CREATOR_USER || key->creator == KMS_KEY_CREATOR_SERVICE) &&
            (key->base == KMS_KEY_ENABLED || key->base == KMS_KEY_DISABLED);

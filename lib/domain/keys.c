@@ -19,7 +19,8 @@ static kms_status check_choices(const kms_create_key_options *options)
     if (options->spec != KMS_KEY_SPEC_SYMMETRIC_256)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%u is no key spec",
                              (unsigned)options->spec);
-    if (options->usage != KMS_KEY_USAGE_ENCRYPT_DECRYPT)
+    if (options->usage != KMS_KEY_USAGE_ENCRYPT_DECRYPT &&
+        options->usage != KMS_KEY_USAGE_DETERMINISTIC)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%u is no key usage",
                              (unsigned)options->usage);
     if (options->suite != KMS_SUITE_XCHACHA20_POLY1305 && options->suite != KMS_SUITE_AES_256_GCM)
@@ -42,6 +43,11 @@ static kms_status check_rest(const kms_create_key_options *options)
         return kms_set_error(KMS_ERR_UNSUPPORTED,
                              "an imported key has no automatic rotation: rotate it by moving an "
                              "alias to another key");
+    if (options->rotation_days != 0 && options->usage == KMS_KEY_USAGE_DETERMINISTIC)
+        return kms_set_error(
+            KMS_ERR_UNSUPPORTED,
+            "a deterministic key has no automatic rotation, with which equal values "
+            "would come to differ: move its alias to another key, and re-encrypt");
     KMS__TRY(kms__description_check(options->description));
     if (options->tag_count == 0)
         return KMS_OK;

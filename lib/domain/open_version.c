@@ -16,6 +16,7 @@
 /* What is wanted, and what came of it. */
 typedef struct request {
     kms__lookup lookup;
+    kms_operation operation;
     /* Only for a reference: as the caller wrote it, and taken apart where the cache does not know
      * it. */
     const char *text;
@@ -70,11 +71,12 @@ static kms_status entry_holds(kms__txn *txn, const kms__opened *entry, bool *hol
     return KMS_OK;
 }
 
-static kms_status open_suite(const kms__key *key, uint32_t number, const uint8_t *material,
-                             uint8_t *suite_key)
+static kms_status derive_keys(const kms__key *key, uint32_t number, const uint8_t *material,
+                              kms__opened *entry)
 {
     kms_suite suite = key->versions[number - 1].suite;
     kms__use use = suite == KMS_SUITE_AES_256_GCM ? KMS__USE_SUITE_2 : KMS__USE_SUITE_1;
+    kms__use second = key->usage == KMS_KEY_USAGE_DETERMINISTIC ? KMS__USE_NONCE : KMS__USE_BASE;
     char text[KMS_KEY_ID_SIZE];
 
     if (!kms__suite_available(suite)) {
@@ -84,7 +86,8 @@ static kms_status open_suite(const kms__key *key, uint32_t number, const uint8_t
                              "not have",
                              number, text, (unsigned)suite);
     }
-    kms__derive(use, material, key->id, number, suite_key);
+    kms__derive(use, material, key->id, number, entry->suite_key);
+    kms__derive(second, material, key->id, number, kms__opened_second_key(entry));
     return KMS_OK;
 }
 
@@ -124,12 +127,13 @@ static kms_status open_version(kms__txn *txn, const kms__key *key, uint32_t numb
     if (st == KMS_OK)
         st = set_expiry(key, number, &extra, entry);
     if (st == KMS_OK)
-        st = open_suite(key, number, material, entry->suite_key);
+        st = derive_keys(key, number, material, entry);
     kms__secret_give(txn->store->secrets, material);
     KMS__TRY(st);
     memcpy(entry->key_id, key->id, KMS__ID_SIZE);
     entry->version = number;
     entry->suite = version->suite;
+    entry->usage = key->usage;
     kms__blob_write_prefix(entry->blob_prefix, version->suite, KMS_BLOB_DATA, key->id, number,
                            version->commitment);
     return KMS_OK;
@@ -150,6 +154,8 @@ static kms_status load_key(kms__txn *txn, const request *wanted, kms__opened *en
         KMS__TRY(
             kms__alias_load(txn, wanted->reference.text, &alias, entry->marks[KMS__MARK_ALIAS]));
         id = alias.target;
+        entry->has_previous = alias.was_moved;
+        memcpy(entry->previous, alias.previous, KMS__ID_SIZE);
     }
     st = kms__key_load(txn, id, key, entry->marks[KMS__MARK_KEY]);
     if (st == KMS_ERR_KEY_NOT_FOUND && entry->by_alias)
@@ -158,15 +164,19 @@ static kms_status load_key(kms__txn *txn, const request *wanted, kms__opened *en
     return st;
 }
 
-static kms_status no_such_version(const kms__key *key, uint32_t number)
+/* The number comes from a blob, or from a caller. */
+static kms_status check_number(const kms__key *key, uint32_t number, kms_operation operation)
 {
-    char text[KMS_KEY_ID_SIZE];
+    kms__key_version *version;
 
-    kms__id_format(key->id, text);
+    if (operation != KMS_OP_DECRYPT)
+        return kms__key_version_of(key, number, &version);
+    if (number >= 1 && number <= key->version_count)
+        return KMS_OK;
     return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
                          "the blob names version %u of key %s, whose newest is version %u: it was "
                          "altered, or this store is older than the blob",
-                         number, text, key->version_count);
+                         number, kms__key_text(key).text, key->version_count);
 }
 
 static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *entry)
@@ -179,10 +189,9 @@ static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *
     KMS__TRY(load_key(txn, wanted, entry, &key));
     if (encrypting)
         number = key.primary;
-    st = kms__key_allows(&key, encrypting ? KMS_OP_ENCRYPT : KMS_OP_DECRYPT,
-                         encrypting ? wanted->reference.text : NULL);
-    if (st == KMS_OK && (number < 1 || number > key.version_count))
-        st = no_such_version(&key, number);
+    st = kms__key_allows(&key, wanted->operation, encrypting ? wanted->reference.text : NULL);
+    if (st == KMS_OK)
+        st = check_number(&key, number, wanted->operation);
     if (st == KMS_OK)
         st = open_version(txn, &key, number, entry);
     entry->rotate_at_ms = encrypting && st == KMS_OK ? kms__rotation_due(&key) : KMS__NEVER;
@@ -250,7 +259,7 @@ static kms_status look(kms_store *store, request *wanted, kms__pin *pin)
     return KMS_OK;
 }
 
-static kms_status find(kms_store *store, request *wanted, unsigned hazard, kms__pin *pin)
+static kms_status find_any(kms_store *store, request *wanted, unsigned hazard, kms__pin *pin)
 {
     kms_revision hint;
     uint64_t age_ns;
@@ -275,9 +284,27 @@ static kms_status find(kms_store *store, request *wanted, unsigned hazard, kms__
     return look(store, wanted, pin);
 }
 
+/* An entry does not say what it was opened for: each operation asks its key's usage for itself. */
+static kms_status find(kms_store *store, request *wanted, unsigned hazard, kms__pin *pin)
+{
+    kms_status st;
+
+    KMS__TRY(find_any(store, wanted, hazard, pin));
+    st = kms__usage_allows(pin->opened->usage, pin->opened->key_id, wanted->operation);
+    if (st != KMS_OK)
+        kms__pin_release(pin);
+    return st;
+}
+
 kms_status kms__pin_primary(kms_store *store, const char *keyref, unsigned hazard, kms__pin *pin)
 {
-    request wanted = {.lookup.kind = KMS__LOOKUP_REFERENCE};
+    return kms__pin_primary_for(store, keyref, KMS_OP_ENCRYPT, hazard, pin);
+}
+
+kms_status kms__pin_primary_for(kms_store *store, const char *keyref, kms_operation operation,
+                                unsigned hazard, kms__pin *pin)
+{
+    request wanted = {.lookup.kind = KMS__LOOKUP_REFERENCE, .operation = operation};
 
     if (keyref == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "the key reference is NULL");
@@ -286,17 +313,30 @@ kms_status kms__pin_primary(kms_store *store, const char *keyref, unsigned hazar
     return find(store, &wanted, hazard, pin);
 }
 
-kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE], uint32_t version,
-                            unsigned hazard, kms__pin *pin)
+static kms_status pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE],
+                              uint32_t version, kms_operation operation, unsigned hazard,
+                              kms__pin *pin)
 {
     uint8_t lookup[VERSION_LOOKUP_SIZE];
     kms__writer writer = kms__writer_to(lookup, sizeof lookup);
-    request wanted = {.key_id = key_id, .version = version};
+    request wanted = {.operation = operation, .key_id = key_id, .version = version};
 
     kms__write_bytes(&writer, key_id, KMS__ID_SIZE);
     kms__write_u32(&writer, version);
     wanted.lookup = (kms__lookup){KMS__LOOKUP_VERSION, {lookup, writer.len}};
     return find(store, &wanted, hazard, pin);
+}
+
+kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE], uint32_t version,
+                            unsigned hazard, kms__pin *pin)
+{
+    return pin_version(store, key_id, version, KMS_OP_DECRYPT, hazard, pin);
+}
+
+kms_status kms__pin_version_for_deriving(kms_store *store, const uint8_t key_id[KMS__ID_SIZE],
+                                         uint32_t version, unsigned hazard, kms__pin *pin)
+{
+    return pin_version(store, key_id, version, KMS_OP_DERIVE_KEY, hazard, pin);
 }
 
 void kms__pin_note_use(const kms__pin *pin)

@@ -19,10 +19,19 @@ typedef struct kms__pin {
  * the thread's hazard pointers to use. Nothing is pinned after a failure. */
 kms_status kms__pin_primary(kms_store *store, const char *keyref, unsigned hazard, kms__pin *pin);
 
+/* The same for another operation than encrypting. KMS_ERR_UNSUPPORTED: the key is not for it. */
+kms_status kms__pin_primary_for(kms_store *store, const char *keyref, kms_operation operation,
+                                unsigned hazard, kms__pin *pin);
+
 /* Pins one version of a key, for decrypting. KMS_ERR_INVALID_CIPHERTEXT: the key has no such
  * version. */
 kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE], uint32_t version,
                             unsigned hazard, kms__pin *pin);
+
+/* Pins one version of a key, for deriving. KMS_ERR_VERSION_NOT_FOUND; KMS_ERR_UNSUPPORTED: the key is
+ * not for it. */
+kms_status kms__pin_version_for_deriving(kms_store *store, const uint8_t key_id[KMS__ID_SIZE],
+                                         uint32_t version, unsigned hazard, kms__pin *pin);
 
 /* Notes that the pinned version was used now. */
 void kms__pin_note_use(const kms__pin *pin);

@@ -2,8 +2,10 @@
 #include "base/try.h"
 #include "crypto/aead.h"
 #include "crypto/generator.h"
+#include "crypto/prf.h"
 #include "domain/rotate_on_use.h"
 
+#include <sodium.h>
 #include <string.h>
 
 bool kms__overlap(const void *a, size_t a_len, const void *b, size_t b_len)
@@ -29,25 +31,84 @@ kms_status kms__check_blob_room(size_t plain_len, const void *blob, size_t blob_
     return KMS_OK;
 }
 
+kms_status kms__check_encrypt(const void *plain, size_t plain_len, const void *blob,
+                              size_t blob_size, const size_t *blob_len)
+{
+    if (plain == NULL && plain_len > 0)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "plain is NULL");
+    KMS__TRY(kms__check_blob_room(plain_len, blob, blob_size, blob_len));
+    if (kms__overlap(plain, plain_len, blob, KMS_CIPHERTEXT_SIZE(plain_len)))
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "plain and blob overlap");
+    return KMS_OK;
+}
+
+kms_status kms__check_context_is_there(const kms_context *context)
+{
+    if (!kms__context_is_empty(context))
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
+                         "the context is empty: name the place, such as table and column, or whom "
+                         "the key is for");
+}
+
+static void begin_header(const kms__pin *pin, kms_blob_kind kind, uint8_t *blob)
+{
+    memcpy(blob, pin->opened->blob_prefix, KMS__BLOB_PREFIX);
+    blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
+}
+
+/* The header stands there, with its nonce. The pin is released. */
+static kms_status seal_behind_header(kms__pin *pin, kms__associated *associated, kms_slice plain,
+                                     uint8_t *blob)
+{
+    kms_status st =
+        kms__aead_seal(pin->opened->suite, pin->opened->suite_key, blob + KMS__BLOB_NONCE_AT,
+                       kms__associated_end(associated, blob), plain, blob + KMS__BLOB_HEADER);
+
+    kms__pin_note_use(pin);
+    kms__pin_release(pin);
+    if (st != KMS_OK)
+        memset(blob, 0, KMS__BLOB_HEADER);
+    return st;
+}
+
 kms_status kms__blob_seal(kms_store *store, const char *keyref, kms_blob_kind kind,
                           const kms_context *context, kms_slice plain, uint8_t *blob)
 {
     kms__associated associated;
     kms__pin pin;
-    kms_status st;
 
     KMS__TRY(kms__associated_begin(context, &associated));
     KMS__TRY(kms__pin_for_encrypting(store, keyref, 0, &pin));
-    memcpy(blob, pin.opened->blob_prefix, KMS__BLOB_PREFIX);
-    blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
+    begin_header(&pin, kind, blob);
     kms__nonce(pin.thread, blob + KMS__BLOB_NONCE_AT);
-    st = kms__aead_seal(pin.opened->suite, pin.opened->suite_key, blob + KMS__BLOB_NONCE_AT,
-                        kms__associated_end(&associated, blob), plain, blob + KMS__BLOB_HEADER);
-    kms__pin_note_use(&pin);
-    kms__pin_release(&pin);
-    if (st != KMS_OK)
-        memset(blob, 0, KMS__BLOB_HEADER);
-    return st;
+    return seal_behind_header(&pin, &associated, plain, blob);
+}
+
+/* A synthetic nonce: it repeats if, and as far as anybody can tell only if, context and plaintext
+ * do. Source: Rogaway and Shrimpton, "Deterministic Authenticated-Encryption", 2006. */
+static void deterministic_nonce(const kms__opened *opened, const kms__associated *associated,
+                                kms_slice plain, uint8_t nonce[KMS__AEAD_NONCE_SIZE])
+{
+    const kms_slice parts[KMS__PRF_PARTS] = {
+        {associated->bytes + KMS__BLOB_HEADER, associated->context_len}, plain};
+
+    kms__prf(kms__opened_second_key(opened), KMS__AEAD_NONCE_SIZE, parts, nonce,
+             KMS__AEAD_NONCE_SIZE);
+}
+
+kms_status kms__blob_seal_deterministic(kms_store *store, const char *keyref,
+                                        const kms_context *context, kms_slice plain, uint8_t *blob)
+{
+    kms__associated associated;
+    kms__pin pin;
+
+    KMS__TRY(kms__check_context_is_there(context));
+    KMS__TRY(kms__associated_begin(context, &associated));
+    KMS__TRY(kms__pin_primary_for(store, keyref, KMS_OP_ENCRYPT_DETERMINISTIC, 0, &pin));
+    begin_header(&pin, KMS_BLOB_DETERMINISTIC, blob);
+    deterministic_nonce(pin.opened, &associated, plain, blob + KMS__BLOB_NONCE_AT);
+    return seal_behind_header(&pin, &associated, plain, blob);
 }
 
 static kms_status does_not_open(const kms__blob *blob, bool with_context)
@@ -62,18 +123,35 @@ static kms_status does_not_open(const kms__blob *blob, bool with_context)
         blob->key_version, text, with_context ? "another" : "an");
 }
 
+/* Only the one blob that encrypting gives is taken. plain is wiped where it is another. */
+static kms_status check_nonce(const kms__opened *opened, const kms__associated *associated,
+                              const kms__blob *blob, uint8_t *plain)
+{
+    size_t len = blob->sealed.len - KMS__AEAD_TAG_SIZE;
+    uint8_t nonce[KMS__AEAD_NONCE_SIZE];
+
+    deterministic_nonce(opened, associated, (kms_slice){plain, len}, nonce);
+    if (sodium_memcmp(nonce, blob->nonce, sizeof nonce) == 0)
+        return KMS_OK;
+    sodium_memzero(plain, len);
+    return KMS_ERR_INVALID_CIPHERTEXT; /* the caller makes the sentence */
+}
+
 static kms_status open_under(const kms__opened *opened, unsigned kinds, kms__associated *associated,
                              const kms__blob *blob, uint8_t *plain)
 {
     const uint8_t *commitment = opened->blob_prefix + KMS__BLOB_PREFIX - KMS_COMMITMENT_SIZE;
     bool taken = (unsigned)blob->kind < 32 && (kinds & KMS__KIND(blob->kind)) != 0;
+    bool deterministic = blob->kind == KMS_BLOB_DETERMINISTIC;
 
     /* The commitment is public: no need to compare it in constant time. */
     if (!taken || blob->suite != opened->suite ||
+        deterministic != (opened->usage == KMS_KEY_USAGE_DETERMINISTIC) ||
         memcmp(blob->commitment, commitment, KMS_COMMITMENT_SIZE) != 0)
         return KMS_ERR_INVALID_CIPHERTEXT; /* the caller makes the sentence */
-    return kms__aead_open(opened->suite, opened->suite_key, blob->nonce,
-                          kms__associated_end(associated, blob->header), blob->sealed, plain);
+    KMS__TRY(kms__aead_open(opened->suite, opened->suite_key, blob->nonce,
+                            kms__associated_end(associated, blob->header), blob->sealed, plain));
+    return deterministic ? check_nonce(opened, associated, blob, plain) : KMS_OK;
 }
 
 kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *associated,

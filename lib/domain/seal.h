@@ -13,6 +13,11 @@
 kms_status kms__blob_seal(kms_store *store, const char *keyref, kms_blob_kind kind,
                           const kms_context *context, kms_slice plain, uint8_t *blob);
 
+/* The same into a deterministic blob, under a deterministic key. The context has a pair at least:
+ * KMS_ERR_INVALID_ARGUMENT. */
+kms_status kms__blob_seal_deterministic(kms_store *store, const char *keyref,
+                                        const kms_context *context, kms_slice plain, uint8_t *blob);
+
 /* Kinds of blobs, as a set. */
 #define KMS__KIND(kind) (1u << (unsigned)(kind))
 
@@ -20,14 +25,21 @@ kms_status kms__blob_seal(kms_store *store, const char *keyref, kms_blob_kind ki
 #define KMS__KINDS_DECRYPTED                                                                       \
     (KMS__KIND(KMS_BLOB_DATA) | KMS__KIND(KMS_BLOB_DATA_KEY) | KMS__KIND(KMS_BLOB_DETERMINISTIC))
 
-/* Opens a blob that kms__blob_read() has taken apart, if it is of one of the kinds, into room for its
- * plaintext, which is unchanged or zero on failure. The context was begun before the blob was read,
+/* Opens a blob that kms__blob_read() has taken apart, if it is of one of the kinds and of its key's
+ * usage, into room for its plaintext, which is unchanged or zero on failure. The context was begun before the blob was read,
  * because what is wrong with arguments is told first. */
 kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *associated,
                           const kms__blob *blob, uint8_t *plain);
 
 /* Whether two buffers share a byte. */
 bool kms__overlap(const void *a, size_t a_len, const void *b, size_t b_len);
+
+/* Demands a context that names something. KMS_ERR_INVALID_ARGUMENT. */
+kms_status kms__check_context_is_there(const kms_context *context);
+
+/* Checks of an encrypting call's arguments. */
+kms_status kms__check_encrypt(const void *plain, size_t plain_len, const void *blob,
+                              size_t blob_size, const size_t *blob_len);
 
 /* Checks of a call's arguments. KMS_ERR_INVALID_ARGUMENT, KMS_ERR_BUFFER_TOO_SMALL. */
 kms_status kms__check_blob_room(size_t plain_len, const void *blob, size_t blob_size,

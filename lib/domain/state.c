@@ -35,6 +35,11 @@ static const struct {
     {KMS_OP_IMPORT_KEY_VERSION, {KMS_OK, KMS_OK, KMS_ERR_INVALID_STATE, KMS_OK}},
     {KMS_OP_DELETE_KEY_MATERIAL, {KMS_OK, KMS_OK, KMS_OK, KMS_OK}},
     {KMS_OP_CHANGE_KEY_VERSION, {KMS_OK, KMS_OK, KMS_OK, KMS_OK}},
+    /* These two are as Encrypt: an entry of the cache that was opened for one serves all three. */
+    {KMS_OP_ENCRYPT_DETERMINISTIC,
+     {KMS_OK, KMS_ERR_DISABLED, KMS_ERR_PENDING_DELETION, KMS_ERR_PENDING_IMPORT}},
+    {KMS_OP_DERIVE_KEY,
+     {KMS_OK, KMS_ERR_DISABLED, KMS_ERR_PENDING_DELETION, KMS_ERR_PENDING_IMPORT}},
 };
 
 kms_key_state kms__key_state(const kms__key *key)
@@ -77,6 +82,46 @@ kms_status kms__state_allows(kms_key_state state, kms_operation operation)
         if (law[i].operation == operation)
             return law[i].answer[state - KMS_KEY_ENABLED];
     return KMS_ERR_INVALID_ARGUMENT; /* the caller makes the sentence */
+}
+
+/* What a refusal by the usage says of the key, and the way out; NULL: it is allowed. */
+static const char *against_usage(kms_key_usage usage, kms_operation operation)
+{
+    bool deterministic = usage == KMS_KEY_USAGE_DETERMINISTIC;
+
+    switch ((int)operation) {
+    case KMS_OP_ENCRYPT:
+    case KMS_OP_DERIVE_KEY:
+        return deterministic
+                   ? "is for kms_encrypt_deterministic() and nothing else: make another key "
+                     "for this"
+                   : NULL;
+    case KMS_OP_ENCRYPT_DETERMINISTIC:
+        return deterministic ? NULL
+                             : "is not for deterministic encryption: make a key with usage "
+                               "KMS_KEY_USAGE_DETERMINISTIC";
+    case KMS_OP_CREATE_KEY_VERSION:
+    case KMS_OP_UPDATE_ROTATION_POLICY:
+    case KMS_OP_IMPORT_KEY_VERSION:
+        return deterministic
+                   ? "is deterministic and gets no new version, with which equal values would "
+                     "come to differ: move the alias to another key, and re-encrypt the column"
+                   : NULL;
+    default:
+        return NULL;
+    }
+}
+
+kms_status kms__usage_allows(kms_key_usage usage, const uint8_t id[KMS__ID_SIZE],
+                             kms_operation operation)
+{
+    const char *why_not = against_usage(usage, operation);
+    char text[KMS_KEY_ID_SIZE];
+
+    if (why_not == NULL)
+        return KMS_OK;
+    kms__id_format(id, text);
+    return kms_set_error(KMS_ERR_UNSUPPORTED, "key %s %s", text, why_not);
 }
 
 /* What only keys of certain origins and creators can. */
@@ -157,6 +202,7 @@ kms_status kms__key_allows(const kms__key *key, kms_operation operation, const c
     kms_status st;
     const char *because;
 
+    KMS__TRY(kms__usage_allows(key->usage, key->id, operation));
     KMS__TRY(origin_allows(key, operation));
     st = kms__state_allows(state, operation);
     if (st == KMS_OK && waits_for_purge(key, operation))

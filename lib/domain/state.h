@@ -16,11 +16,15 @@ kms_key_version_state kms__version_state(const kms__key *key, uint32_t number,
 /* The lowest version that decrypts. */
 uint32_t kms__key_lowest_version(const kms__key *key);
 
+/* Whether a key of this usage is for the operation at all; KMS_ERR_UNSUPPORTED. */
+kms_status kms__usage_allows(kms_key_usage usage, const uint8_t id[KMS__ID_SIZE],
+                             kms_operation operation);
+
 /* The bare status, without a sentence. */
 kms_status kms__state_allows(kms_key_state state, kms_operation operation);
 
 /* KMS_OK, or the law's status with a sentence that names the key (and the alias that led to it,
- * if any) and the way out. What the key's origin and creator refuse comes before its state. */
+ * if any) and the way out. What the key's usage, origin and creator refuse comes before its state. */
 kms_status kms__key_allows(const kms__key *key, kms_operation operation, const char *keyref);
 
 /* Whether a version may decrypt, or, the primary one, encrypt. */

@@ -48,18 +48,32 @@ typedef struct kms__opened {
     int64_t expires_ms;
     int64_t rotate_at_ms;
     bool by_alias;
+    /* The key that the alias pointed to before, if it was moved. */
+    bool has_previous;
+    uint8_t previous[KMS__ID_SIZE];
     uint8_t kind;
     uint16_t lookup_len;
     uint8_t lookup[KMS__LOOKUP_MAX];
     uint8_t key_id[KMS__ID_SIZE];
     uint32_t version;
     kms_suite suite;
+    kms_key_usage usage;
     uint8_t blob_prefix[KMS__BLOB_PREFIX];
     uint8_t marks[KMS__MARKS][KMS__MARK_SIZE];
-    /* The suite's key, in a secret cell. */
+    /* The suite's key, in a secret cell; behind it stands the second key. */
     uint8_t *suite_key;
     struct kms__opened *next;
 } kms__opened;
+
+#define KMS__OPENED_KEY_SIZE 32
+
+_Static_assert(2 * KMS__OPENED_KEY_SIZE == KMS__SECRET_CELL, "a cell has room for two keys");
+
+/* The nonce key of a deterministic key's version; of any other the base of what is derived of it. */
+static inline uint8_t *kms__opened_second_key(const kms__opened *entry)
+{
+    return entry->suite_key + KMS__OPENED_KEY_SIZE;
+}
 
 typedef struct kms__cache kms__cache;
 
