@@ -28,11 +28,13 @@
 #include <kms/alias.h>
 #include <kms/backend.h>
 #include <kms/base.h>
+#include <kms/blind_index.h>
 #include <kms/blob.h>
 #include <kms/clock.h>
 #include <kms/context.h>
 #include <kms/data_key.h>
 #include <kms/deletion.h>
+#include <kms/derive.h>
 #include <kms/deterministic.h>
 #include <kms/encrypt.h>
 #include <kms/import.h>
