@@ -95,6 +95,39 @@ manual_rotation()
     [[ $? -eq 2 && ! -e $folder/none.kms ]] || fail 'manual_rotation ran without a passphrase'
 }
 
+# The database as another program sees it.
+examine_people='
+import base64, sqlite3, sys
+rows = list(sqlite3.connect(sys.argv[1]).execute("SELECT id_number, name, name_token FROM people"))
+assert len(rows) == 6, len(rows)
+
+def blob(text):
+    assert text.startswith("kms1."), text
+    return base64.urlsafe_b64decode(text[5:] + "=" * (-len(text[5:]) % 4))
+
+numbers, names = [blob(row[0]) for row in rows], [blob(row[1]) for row in rows]
+assert {b[5] for b in numbers} == {4} and {b[5] for b in names} == {1}, "kinds"
+assert len({b[6:58] for b in numbers}) == 1, "numbers under more than one key"
+assert len(set(numbers)) == 6 and len({b[58:82] for b in names}) == 6, "nonces"
+tokens = [row[2] for row in rows]
+assert all(len(t) == 2 for t in tokens) and sorted(map(tokens.count, tokens))[-1] >= 3, tokens
+'
+
+searchable_column()
+{
+    local folder=$scratch/searchable_column out=$scratch/searchable_column.out
+    mkdir "$folder"
+    PASSPHRASE='a passphrase of the test' "$examples/searchable_column" "$folder/people.db" \
+        "$folder/keys.kms" >"$out" 2>&1 || { fail 'searchable_column failed'; cat "$out"; return; }
+    [[ $(grep -cE '^   a second row of the same number: UNIQUE constraint failed' "$out") -eq 2 ]] ||
+        { fail 'a number was taken twice'; cat "$out"; }
+    in_file '   rows named Zhang Wei, old tokens and new +3' "$out"
+    in_file '   rows named Zhang Wei, new tokens +3' "$out"
+    "$python" -c "$examine_people" "$folder/people.db" || fail 'the table is not what it should be'
+    absent 'Zhang Wei' "$folder"/*
+    absent '11010519491231002X' "$folder"/*
+}
+
 # quickstart ARGUMENT... : a run that must succeed; what it said is then in quickstart.out
 quickstart()
 {
@@ -264,6 +297,7 @@ quickstart_in_a_temporary_directory()
 listed_in_the_readme
 twenty_lines
 manual_rotation
+searchable_column
 quickstart_in_a_directory
 quickstart_and_other_files
 quickstart_in_a_temporary_directory

@@ -17,7 +17,9 @@
  * A key for it is made with usage KMS_KEY_USAGE_DETERMINISTIC. It has one version for ever: with
  * another one, values that are equal would no longer be equal as blobs, and UNIQUE would pass
  * duplicates without a word. Rotate by moving the alias to another deterministic key, and re-encrypt
- * the column (kms_re_encrypt()) in one transaction of the database; until that is done, look for both.
+ * the column (kms_re_encrypt()) in one transaction of the database that lets nobody else in and begins
+ * before the alias moves. If a process was killed in between, kms_blob_is_stale() finds the rows that are
+ * left; re-encrypt them before anybody inserts. examples/searchable_column shows it.
  */
 #ifndef KMS_DETERMINISTIC_H
 #define KMS_DETERMINISTIC_H
