@@ -7,8 +7,10 @@ cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 
 make_fixtures=${KMS_BUILD:-build}/tests/make_fixtures
+make_derived=${KMS_BUILD:-build}/tests/make_derived
 fixtures=tests/fixtures
 fresh_blobs=150
+fresh_values=10
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failures=0
@@ -49,6 +51,22 @@ blobs()
     check blobs "$scratch/fresh.txt"
 }
 
+# Deterministic blobs, and what else follows from a key.
+values()
+{
+    check values "$fixtures/derived-0.2.txt"
+    check page docs/blob-format.md "$fixtures/derived-0.2.txt" 2
+    "$make_derived" vectors >"$scratch/derived.txt"
+    case $? in
+    0) cmp <(tail -n +2 "$scratch/derived.txt") <(tail -n +2 "$fixtures/derived-0.2.txt") ||
+        fail 'this build makes other deterministic blobs and values of the same material' ;;
+    77) echo 'SKIP: making deterministic blobs anew: this build of libkms has no AES-256-GCM' ;;
+    *) fail 'no deterministic vectors' ;;
+    esac
+    "$make_derived" fresh "$fresh_values" >"$scratch/fresh_derived.txt" || fail 'no fresh values'
+    check values "$scratch/fresh_derived.txt"
+}
+
 # fresh_store raw|passphrase COMMAND
 fresh_store()
 {
@@ -82,6 +100,7 @@ python=$(python_with cryptography) || {
     exit 77
 }
 blobs
+values
 if [[ $(uname -m) == x86_64 || $(uname -m) == aarch64 ]]; then
     stores
 else

@@ -1,8 +1,10 @@
-/* Blobs that release 0.1 made of known material open with this one, and it makes the same. */
+/* Blobs that earlier releases made of known material open with this one, and it makes the same; and so
+ * do the nonces of deterministic blobs, derived keys and tokens follow. */
 #include "base/fork.h"
 #include "crypto/aead.h"
 #include "crypto/blob.h"
 #include "crypto/kdf.h"
+#include "crypto/prf.h"
 #include "support/fixture_text.h"
 #include "support/plain_main.h"
 
@@ -103,9 +105,111 @@ START_TEST(test_known_blobs_open_and_are_made_again)
 }
 END_TEST
 
+/* The value follows from the record's material by way of the key that stands there, or two. */
+static void value_follows(const fixture_record *record, kms__use use, uint32_t number,
+                          const kms_slice parts[KMS__PRF_PARTS], const uint8_t *value, size_t len)
+{
+    uint32_t version = (uint32_t)fixture_number(record, "key-version");
+    bool deterministic = use == KMS__USE_NONCE;
+    uint8_t material[32], key[32], expected[32], id[KMS__ID_SIZE], made[KMS__PRF_OUT_MAX];
+
+    ck_assert(kms__id_parse(fixture_text(record, "key-id"), id));
+    fixture_exactly(record, "material", material, sizeof material);
+    if (!deterministic) {
+        kms__derive(KMS__USE_BASE, material, id, version, key);
+        fixture_exactly(record, "base", material, sizeof material);
+        ck_assert_mem_eq(material, key, sizeof key);
+    }
+    kms__derive(use, material, id, version, key);
+    fixture_exactly(record, deterministic ? "nonce-key" : "use-key", expected, sizeof expected);
+    ck_assert_mem_eq(key, expected, sizeof key);
+    kms__prf(key, number, parts, made, len);
+    ck_assert_mem_eq(made, value, len);
+}
+
+START_TEST(test_known_deterministic_blobs_open_and_are_made_again)
+{
+    unsigned count = 0;
+
+    ck_assert_int_eq(kms__fork_init(), KMS_OK);
+    for (const fixture_record *record = fixture_find(fixture_read("derived-0.2.txt"), "blob");
+         record != NULL; record = fixture_find(record->next, "blob")) {
+        size_t len, plain_len, context_len, nonce_len;
+        uint8_t *bytes = fixture_bytes(record, "blob-bytes", &len);
+        uint8_t *plain = fixture_bytes(record, "plaintext", &plain_len);
+        uint8_t *context = fixture_bytes(record, "context-bytes", &context_len);
+        uint8_t *nonce = fixture_bytes(record, "nonce", &nonce_len);
+        const kms_slice parts[] = {{context, context_len}, {plain, plain_len}};
+
+        if (kms__suite_available(suite_of(record)))
+            opens_and_seals(record, bytes, len);
+        else
+            printf("SKIP: %s: this build has no AES-256-GCM\n", record->name);
+        value_follows(record, KMS__USE_NONCE, 24, parts, nonce, nonce_len);
+        count++;
+        free(bytes);
+        free(plain);
+        free(context);
+        free(nonce);
+    }
+    ck_assert_uint_eq(count, 3);
+}
+END_TEST
+
+START_TEST(test_known_derived_keys_follow_again)
+{
+    unsigned count = 0;
+
+    for (const fixture_record *record = fixture_find(fixture_read("derived-0.2.txt"), "derived");
+         record != NULL; record = fixture_find(record->next, "derived")) {
+        kms__associated associated;
+        fixture_context context;
+        kms_slice parts[KMS__PRF_PARTS] = {{NULL, 0}, {NULL, 0}};
+        size_t len;
+        uint8_t *value = fixture_bytes(record, "value", &len);
+
+        ck_assert_int_eq(kms__associated_begin(fixture_context_of(record, &context), &associated),
+                         KMS_OK);
+        parts[0] = (kms_slice){associated.bytes + KMS__BLOB_HEADER, associated.context_len};
+        value_follows(record, KMS__USE_DERIVED_KEY, (uint32_t)len, parts, value, len);
+        count++;
+        free(value);
+    }
+    ck_assert_uint_eq(count, 2);
+}
+END_TEST
+
+START_TEST(test_known_tokens_follow_again)
+{
+    unsigned count = 0;
+
+    for (const fixture_record *record = fixture_find(fixture_read("derived-0.2.txt"), "token");
+         record != NULL; record = fixture_find(record->next, "token")) {
+        uint32_t bits = (uint32_t)fixture_number(record, "bits");
+        size_t label_len, plain_len, len;
+        uint8_t *label = fixture_bytes(record, "label", &label_len);
+        uint8_t *plain = fixture_bytes(record, "plaintext", &plain_len);
+        uint8_t *value = fixture_bytes(record, "value", &len);
+        const kms_slice parts[] = {{label, label_len}, {plain, plain_len}};
+
+        /* Those of whole bytes; test_blind_index.c has every other number of bits. */
+        if (bits == 256)
+            value_follows(record, KMS__USE_BLIND_INDEX, bits, parts, value, len);
+        count += bits == 256;
+        free(label);
+        free(plain);
+        free(value);
+    }
+    ck_assert_uint_eq(count, 1);
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {test_known_blobs_open_and_are_made_again};
+    const TTest *const tests[] = {test_known_blobs_open_and_are_made_again,
+                                  test_known_deterministic_blobs_open_and_are_made_again,
+                                  test_known_derived_keys_follow_again,
+                                  test_known_tokens_follow_again};
 
     return plain_main("fixture_blobs", tests, sizeof tests / sizeof tests[0]);
 }

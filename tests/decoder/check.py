@@ -2,7 +2,9 @@
 """Holds blobs and stores of libkms against their descriptions, through the independent decoder.
 
     check.py blobs FILE...                 every blob opens to its plaintext, altered ones do not
-    check.py page PAGE FILE                the page's vectors are those of FILE
+    check.py values FILE                   deterministic blobs, derived keys and tokens follow from what
+                                           stands beside them
+    check.py page PAGE FILE [BLOCK]        the vectors in the page's first block, or another, are FILE's
     check.py store STORE DESCRIPTION       a store holds what it should, altered ones are refused
     check.py store-page PAGE STORE DESCRIPTION   the page's vectors are those of the store
     check.py store-vectors STORE DESCRIPTION     prints these
@@ -17,7 +19,7 @@ import uuid
 import decoder
 from decoder import Refused
 
-KINDS = ('blob', 'store', 'key', 'version', 'alias', 'record')
+KINDS = ('derived', 'token', 'blob', 'store', 'key', 'version', 'alias', 'record')
 FLIPS = 48
 
 
@@ -94,7 +96,8 @@ def finder_of(record):
             raise Refused('KEY_NOT_FOUND')
         if version != wanted[1]:
             raise Refused('INVALID_CIPHERTEXT')
-        return data(record, 'material'), int(record['suite'][0])
+        usage = 2 if record['kind'][0] == '4' else 1
+        return data(record, 'material'), int(record['suite'][0]), usage
     return find
 
 
@@ -106,6 +109,7 @@ def check_values_on_the_way(record):
     expect(fields[:4] == (suite, int(record['kind'][0]), key_id, version), record[''], 'fields')
     expected = {'suite-key': key, 'commitment': decoder.commitment_of(material, key_id, version),
                 'nonce': fields[5], 'context-bytes': decoder.canonical_context(pairs_of(record)),
+                'nonce-key': decoder.nonce_key_of(material, key_id, version),
                 'message-key': decoder.message_key_of(key, fields[5])}
     for field, value in expected.items():
         if field in record:
@@ -137,9 +141,22 @@ def check_altered(blob, pairs, find, thorough):
             expect(got == 'INVALID_CIPHERTEXT', 'another context:', got)
 
 
+def check_of_chosen_nonce(record):
+    """0.1 made no deterministic blob. Its one vector of that kind has a nonce that was chosen: the AEAD
+    opens it, and a reader refuses it."""
+    blob, find = data(record, 'blob-bytes'), finder_of(record)
+    opened = decoder.open_sealed(blob, b'', data(record, 'material'))
+    expect(opened == data(record, 'plaintext'), record[''], 'another plaintext')
+    got = refusal(decoder.open_blob, blob, [], find)
+    expect(got == 'INVALID_CIPHERTEXT', record[''], 'a chosen nonce:', got)
+
+
 def check_blob(record, thorough):
     blob, pairs, find = data(record, 'blob-bytes'), pairs_of(record), finder_of(record)
     check_values_on_the_way(record)
+    if record['kind'][0] == '4' and not pairs:
+        check_of_chosen_nonce(record)
+        return
     expect(len(blob) == len(data(record, 'plaintext')) + decoder.BLOB_OVERHEAD, 'size')
     opened = decoder.open_blob(blob, list(reversed(pairs)), find)
     expect(opened == data(record, 'plaintext'), record[''], 'another plaintext')
@@ -155,14 +172,49 @@ def check_blobs(paths):
     print(f'{count} blobs')
 
 
-def vectors_in(page):
+def check_use_key(record, person):
+    material, version = data(record, 'material'), int(record['key-version'][0])
+    base = decoder.base_of(material, key_id_of(record), version)
+    if 'base' in record:
+        expect(data(record, 'base') == base, record[''], 'base')
+        expect(data(record, 'use-key') == decoder.derive(person, base, key_id_of(record), version),
+               record[''], 'use key')
+
+
+def check_derived(record):
+    check_use_key(record, b'libkms derive')
+    value = data(record, 'value')
+    expect(value == decoder.derived_key(data(record, 'material'), key_id_of(record),
+                                        int(record['key-version'][0]), pairs_of(record),
+                                        len(value)), record[''], 'another derived key')
+
+
+def check_token(record):
+    check_use_key(record, b'libkms index')
+    token = decoder.blind_index(data(record, 'material'), key_id_of(record), data(record, 'label'),
+                                data(record, 'plaintext'), int(record['bits'][0]))
+    expect(token == data(record, 'value'), record[''], 'another token')
+
+
+def check_values(path):
+    records = parse_file(path)
+    checks = {'blob': lambda record: check_blob(record, True), 'derived': check_derived,
+              'token': check_token}
+    for kind, check in checks.items():
+        expect(len(of_kind(records, kind)) >= 2, path, 'has no', kind)
+        for record in of_kind(records, kind):
+            check(record)
+    print(f'{len(records)} deterministic blobs, derived keys and tokens')
+
+
+def vectors_in(page, block=1):
     with open(page, encoding='utf-8') as file:
-        return file.read().split('## Test vectors')[1].split('```')[1].strip()
+        return file.read().split('## Test vectors')[1].split('```')[2 * int(block) - 1].strip()
 
 
-def check_page(page, path):
-    records = parse(vectors_in(page))
-    expect(len(records) >= 6 and records == parse_file(path)[:len(records)],
+def check_page(page, path, block=1):
+    records = parse(vectors_in(page, block))
+    expect(len(records) >= 4 and records == parse_file(path)[:len(records)],
            f'the vectors of {page} are not those of {path}')
     print(f'{len(records)} vectors of {page}')
 
@@ -283,7 +335,7 @@ def main(args):
     elif command == 'blobs':
         check_blobs(rest)
     else:
-        {'page': check_page, 'store': check_store, 'store-page': check_store_page}[command](*rest)
+        {'values': check_values, 'page': check_page, 'store': check_store, 'store-page': check_store_page}[command](*rest)
 
 
 if __name__ == '__main__':

@@ -51,6 +51,13 @@ def derive(person, key, salt, number):
                            person=person).digest()
 
 
+def prf(key, number, a, b, size):
+    """A value that follows from a message of two parts."""
+    message = b''.join([struct.pack('>I', number), struct.pack('>Q', len(a)), a,
+                        struct.pack('>Q', len(b)), b])
+    return hashlib.blake2b(message, digest_size=size, key=key).digest()
+
+
 def open_xchacha(key, nonce, associated, sealed, status):
     subkey = hchacha20(key, nonce[:16])
     try:
@@ -111,18 +118,48 @@ def read_blob(blob):
     return suite, kind, key_id, version, commitment, nonce
 
 
+def nonce_key_of(material, key_id, version):
+    return derive(b'libkms nonce', material, key_id, version)
+
+
+def base_of(material, key_id, version):
+    return derive(b'libkms base', material, key_id, version)
+
+
+def derived_key(material, key_id, version, pairs, size):
+    use_key = derive(b'libkms derive', base_of(material, key_id, version), key_id, version)
+    return prf(use_key, size, canonical_context(pairs), b'', size)
+
+
+def blind_index(material, key_id, label, value, bits):
+    use_key = derive(b'libkms index', base_of(material, key_id, 1), key_id, 1)
+    whole = int.from_bytes(prf(use_key, bits, label, value, 32), 'big')
+    size = (bits + 7) // 8
+    return (whole >> (256 - bits) << (8 * size - bits)).to_bytes(size, 'big')
+
+
+def open_sealed(blob, context, material):
+    suite, _, key_id, version, _, nonce = read_blob(blob)
+    return SUITES[suite][1](suite_key_of(suite, material, key_id, version), nonce,
+                            blob[:BLOB_HEADER] + context, blob[BLOB_HEADER:],
+                            'INVALID_CIPHERTEXT')
+
+
 def open_blob(blob, pairs, find_version, expected_key_id=None):
-    """find_version(key id, version) gives (material, suite), or raises Refused."""
+    """find_version(key id, version) gives (material, suite, usage), or raises Refused."""
     context = canonical_context(pairs)
     suite, kind, key_id, version, commitment, nonce = read_blob(blob)
     if expected_key_id is not None and expected_key_id != key_id:
         raise Refused('INCORRECT_KEY')
-    material, wanted_suite = find_version(key_id, version)
+    material, wanted_suite, usage = find_version(key_id, version)
+    if (kind == 4) != (usage == 2):
+        raise Refused('INVALID_CIPHERTEXT', 'usage')
     if kind == 3 or suite != wanted_suite or commitment != commitment_of(material, key_id, version):
         raise Refused('INVALID_CIPHERTEXT', 'kind, suite or commitment')
-    key = suite_key_of(suite, material, key_id, version)
-    return SUITES[suite][1](key, nonce, blob[:BLOB_HEADER] + context, blob[BLOB_HEADER:],
-                            'INVALID_CIPHERTEXT')
+    plain = open_sealed(blob, context, material)
+    if kind == 4 and prf(nonce_key_of(material, key_id, version), 24, context, plain, 24) != nonce:
+        raise Refused('INVALID_CIPHERTEXT', 'another nonce')
+    return plain
 
 
 # --- Stores --------------------------------------------------------------------------------------
@@ -335,7 +372,7 @@ class Store:
         version = key['versions'][number - 1]
         if version['state'] != 1:
             raise Refused('DISABLED', 'version')
-        return self.material[key_id, number], version['suite']
+        return self.material[key_id, number], version['suite'], key['usage']
 
     def open_blob(self, blob, pairs, expected_key_id=None):
         return open_blob(blob, pairs, self.find_version, expected_key_id)
