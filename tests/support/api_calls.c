@@ -213,6 +213,33 @@ static kms_status decrypt_plainly(kms_store *store, const api_stage *stage)
         sizeof plain);
 }
 
+static const kms_context_pair place_pair = {"place", "here"};
+static const kms_context place_context = {&place_pair, 1};
+
+static kms_status derive(kms_store *store, const api_stage *stage)
+{
+    struct {
+        uint8_t key[32];
+        kms_key_used used;
+    } out;
+
+    (void)stage;
+    fill(&out, sizeof out);
+    return untouched_unless_ok(
+        kms_derive_key(store, "alias/a", 1, &place_context, out.key, sizeof out.key, &out.used),
+        &out, sizeof out);
+}
+
+static kms_status blind_index(kms_store *store, const api_stage *stage)
+{
+    kms_blind_tokens tokens;
+
+    (void)stage;
+    fill(&tokens, sizeof tokens);
+    return untouched_unless_ok(kms_blind_index(store, "alias/a", "index", "x", 1, 32, &tokens),
+                               &tokens, sizeof tokens);
+}
+
 static kms_status store_info(kms_store *store, const api_stage *stage)
 {
     kms_store_info info;
@@ -280,6 +307,9 @@ const api_call api_calls[] = {
     {"kms_encrypt", encrypt, false, 5},
     {"kms_decrypt_expecting", decrypt, false, 4},
     {"kms_decrypt", decrypt_plainly, false, 4},
+    /* The alias' key, and its first version. */
+    {"kms_derive_key", derive, false, 8},
+    {"kms_blind_index", blind_index, false, 8},
     {"kms_get_store_info", store_info, false, 2},
     {"kms_verify", verify, false, 20},
     {"kms_would, create", would_create, false, 2},
