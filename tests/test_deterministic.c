@@ -449,6 +449,34 @@ START_TEST(the_state_of_the_key_counts)
 }
 END_TEST
 
+START_TEST(a_failing_engine_writes_nothing)
+{
+    unsigned long at = 0, fired;
+
+    setup();
+    seal(a, &context, TEXT, blob);
+    do {
+        size_t len = 77;
+        kms_status st;
+
+        kms_close(store);
+        store = place_open(&here);
+        memset(again, 0, sizeof again);
+        engine_fail(&here.control, ENGINE_GET, ++at, KMS_ERR_STORAGE, false);
+        st = kms_encrypt_deterministic(store, "alias/a", &context, TEXT, sizeof TEXT, again, BLOB,
+                                       &len);
+        fired = engine_disarm(&here.control);
+        fixture_is(st, fired > 0 ? KMS_ERR_STORAGE : KMS_OK);
+        ck_assert_uint_eq(len, fired > 0 ? 77 : BLOB);
+        ck_assert_int_eq(sodium_is_zero(again, sizeof again), fired > 0);
+    } while (fired > 0);
+    /* Alias, key and version. */
+    ck_assert_uint_gt(at, 3);
+    ck_assert_mem_eq(again, blob, BLOB);
+    finish();
+}
+END_TEST
+
 /* --- rotation ------------------------------------------------------------------------------- */
 
 START_TEST(an_alias_moves_to_another_deterministic_key_and_to_no_other)
@@ -521,6 +549,7 @@ int main(void)
         {an_imported_deterministic_key_takes_its_material_and_no_other, 0},
         {arguments_are_checked_and_nothing_is_written, 0},
         {the_state_of_the_key_counts, 4},
+        {a_failing_engine_writes_nothing, 0},
         {an_alias_moves_to_another_deterministic_key_and_to_no_other, 0},
         {re_encrypting_gives_what_encrypting_there_gives, SUITES},
         {re_encrypting_never_changes_the_kind, 0},
