@@ -119,6 +119,28 @@ START_TEST(an_engines_own_status_is_passed_on)
 }
 END_TEST
 
+START_TEST(an_engine_that_does_not_say_why_it_failed_is_named)
+{
+    static const kms_status statuses[] = {KMS_ERR_STORAGE, KMS_ERR_FULL, (kms_status)4711,
+                                          (kms_status)-1};
+
+    setup();
+    here.control.silent = true;
+    for (size_t i = 0; i < 4 * api_call_count; i++) {
+        kms_status with = statuses[i % 4];
+
+        reopen();
+        engine_fail(&here.control, ENGINE_ANY, 2, with, true);
+        (void)kms_set_error(KMS_ERR_FULL, "an older failure");
+        fixture_is(api_calls[i / 4].perform(store, &stage), i % 4 < 2 ? with : KMS_ERR_STORAGE);
+        fixture_says("engine \"");
+        ck_assert_uint_gt(engine_disarm(&here.control), 0);
+        check_in_order();
+    }
+    finish();
+}
+END_TEST
+
 START_TEST(a_fault_that_passes_leaves_the_handle_as_good_as_before)
 {
     setup();
@@ -444,6 +466,7 @@ int main(void)
     const fixture_test tests[] = {
         {a_call_is_whole_or_nothing_whichever_engine_call_fails, CALLS},
         {an_engines_own_status_is_passed_on, 0},
+        {an_engine_that_does_not_say_why_it_failed_is_named, 0},
         {a_fault_that_passes_leaves_the_handle_as_good_as_before, 0},
         {opening_survives_every_fault_and_closes_its_engine, 0},
         {a_store_that_could_not_be_made_is_not_there, 0},

@@ -103,7 +103,8 @@ typedef struct kms_root_request {
 
 /**
  * A provider's functions; all are required. They are called from kms_open() alone, on its thread,
- * and never within a transaction; a failure is recorded with kms_set_error(). Since 0.1.
+ * and never within a transaction; a failure is recorded with kms_set_error(): one that is not
+ * is told as "failed without saying why". Since 0.1.
  */
 typedef struct kms_root_ops {
     /** KMS_ROOT_ABI that the provider was compiled against. */

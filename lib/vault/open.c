@@ -3,6 +3,7 @@
 #include "base/thread.h"
 #include "base/try.h"
 #include "crypto/kdf.h"
+#include "vault/foreign.h"
 #include "vault/txn.h"
 
 #include <sodium.h>
@@ -203,7 +204,9 @@ static kms_status create_with(kms_store *store, kms_root *root, uint32_t flags,
     sodium_memzero(block, sizeof *block);
     records[0] = (kms_record){kms__boot_key(), {boot->bytes, boot->len}};
     records[1] = (kms_record){kms__header_key(), {header, sizeof header}};
-    return store->engine->ops->create(store->engine, &how, records, 2);
+    kms__foreign_begin();
+    return kms__foreign_end("engine", store->engine->ops->name,
+                            store->engine->ops->create(store->engine, &how, records, 2));
 }
 
 static kms_status create(kms_store *store, kms_root *root, uint32_t flags, kms_strength strength)
@@ -226,12 +229,19 @@ static kms_status create(kms_store *store, kms_root *root, uint32_t flags, kms_s
     return st;
 }
 
+static kms_status open_engine(kms_store *store, const kms_backend_how *how)
+{
+    kms__foreign_begin();
+    return kms__foreign_end("engine", store->engine->ops->name,
+                            store->engine->ops->open(store->engine, how));
+}
+
 /* Whoever comes second opens what the first one made. */
 static kms_status open_or_create(kms_store *store, kms_root *root, uint32_t flags,
                                  kms_strength strength, bool *created)
 {
     kms_backend_how how = how_to_open(store, flags);
-    kms_status st = store->engine->ops->open(store->engine, &how);
+    kms_status st = open_engine(store, &how);
 
     *created = false;
     if (st != KMS_ERR_NOT_FOUND || (flags & KMS_OPEN_CREATE) == 0)
@@ -240,7 +250,7 @@ static kms_status open_or_create(kms_store *store, kms_root *root, uint32_t flag
     *created = st == KMS_OK;
     if (st != KMS_ERR_ALREADY_EXISTS || (flags & KMS_OPEN_EXCLUSIVE) != 0)
         return st;
-    return store->engine->ops->open(store->engine, &how);
+    return open_engine(store, &how);
 }
 
 kms_status kms__store_unlock(kms_store *store, kms_root *root, uint32_t flags,

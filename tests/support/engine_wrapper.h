@@ -44,11 +44,13 @@ typedef enum engine_outcome { ENGINE_CERTAIN, ENGINE_APPLIED, ENGINE_DROPPED } e
 
 typedef void engine_callback(void *data);
 
-/* Read the first two as you like; change them only through the functions below. */
+/* Read the first two as you like; change all but silent only through the functions below. */
 typedef struct engine_control {
     atomic_ulong calls[ENGINE_CALLS];
     /* Transactions begun and neither committed nor aborted yet. */
     atomic_long open_txns;
+    /* Calls that are made to fail leave no sentence. Yours to change. */
+    bool silent;
 
     /* The rest is the wrapper's. */
     pthread_mutex_t mutex;
