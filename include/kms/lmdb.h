@@ -7,7 +7,8 @@
  * three alone while the store is in use; copy a store with a tool that knows LMDB. Symbolic links
  * to the data file are followed; a second hard link to it must not be used. The file must
  * be on a local file system: network and FUSE file systems are refused, because their mappings
- * are not coherent. Processes in several containers may share a store as long as they share a pid
+ * are not coherent. Descriptors 0, 1 and 2 must be open, on /dev/null for example: a closed one would
+ * become a file of the store's, into which the program then prints. Processes in several containers may share a store as long as they share a pid
  * namespace or have different pids.
  */
 #ifndef KMS_LMDB_H
