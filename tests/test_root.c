@@ -72,7 +72,9 @@ START_TEST(a_raw_root_takes_32_bytes_that_are_not_all_zero)
     fixture_is(kms_root_raw(&root, key, KMS_ROOT_KEY_SIZE - 1), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_root_raw(&root, key, KMS_ROOT_KEY_SIZE + 1), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_root_raw(&root, NULL, KMS_ROOT_KEY_SIZE), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("key is NULL");
     fixture_is(kms_root_raw(NULL, key, KMS_ROOT_KEY_SIZE), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("root is NULL");
     ck_assert_ptr_eq(root, key);
     fixture_ok(kms_root_raw(&root, key, KMS_ROOT_KEY_SIZE));
     kms_root_free(root);
@@ -119,7 +121,9 @@ START_TEST(a_passphrase_has_1_to_1024_bytes)
     fixture_is(kms_root_passphrase(&root, text, 0), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_root_passphrase(&root, text, sizeof text), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_root_passphrase(&root, NULL, 5), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("passphrase is NULL");
     fixture_is(kms_root_passphrase(NULL, text, 5), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("root is NULL");
     ck_assert_ptr_eq(root, &here);
     fixture_ok(kms_root_passphrase(&root, text, 1));
     kms_root_free(root);

@@ -146,6 +146,8 @@ bool kms__lmdb_same(lmdb_identity a, lmdb_identity b);
 lmdb_identity kms__lmdb_identity(const struct stat *st);
 /** Refuses file systems whose mappings are not coherent with what other machines write. */
 kms_status kms__lmdb_check_fs(int fd, const char *path);
+/** KMS_ERR_NOT_FOUND, with what stands at path instead: nothing, or a link to nothing. */
+kms_status kms__lmdb_nothing_there(const char *path);
 /** Finds out, changing nothing, whether an LMDB file stands at path. */
 kms_status kms__lmdb_inspect(const char *path, lmdb_found *found);
 

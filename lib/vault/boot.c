@@ -219,9 +219,10 @@ static kms_status no_slot_fits(const kms_root *root, bool any_of_its_kind)
         return kms_set_error(KMS_ERR_WRONG_ROOT_KEY,
                              "this %s root does not unlock the store: is it another store's?",
                              root->ops->name);
-    return kms_set_error(KMS_ERR_WRONG_ROOT_KEY,
-                         "the store has no root slot for a %s root: it was made with another kind",
-                         root->ops->name);
+    return kms_set_error(
+        KMS_ERR_WRONG_ROOT_KEY,
+        "the store has no slot for a root of kind \"%s\": it was made with another kind",
+        root->ops->name);
 }
 
 kms_status kms__boot_unlock(kms_slice boot, kms_root *root, uint8_t root_key[KMS__ROOT_ROOM],
