@@ -5,8 +5,8 @@
  * A provider hands kms_open() the 32 bytes that unwrap the store key. Two are here: raw bytes, and
  * a passphrase. The provider interface at the end is for others (a file, an HSM, a TPM).
  *
- * Neither of the two crosses fork(): the child's copy of their secret is zero, and kms_open() answers
- * KMS_ERR_FORKED there. Make the root in the process that opens the store.
+ * Neither of the two crosses fork(): the child's copy of their secret is zero, and kms_open()
+ * answers KMS_ERR_FORKED there. Make the root in the process that opens the store.
  */
 #ifndef KMS_ROOT_H
 #define KMS_ROOT_H

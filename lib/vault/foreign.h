@@ -1,5 +1,5 @@
-/* Callbacks of engines and root providers, which may be anybody's: whatever they forget to say, a call
- * that fails has a status of ours and a sentence of its own. */
+/* Callbacks of engines and root providers, which may be anybody's: whatever they forget to say, a
+ * call that fails has a status of ours and a sentence of its own. */
 #ifndef KMS__VAULT_FOREIGN_H
 #define KMS__VAULT_FOREIGN_H
 
