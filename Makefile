@@ -318,8 +318,8 @@ distclean: clean
 help:
 	@echo 'all             the static, the shared and the conformance library, in $(BUILD)/'
 	@echo 'quickstart      the main job on real data; installs what it needs (as root)'
-	@echo 'check           every test; installs what it needs (as root). TESTS="test_blob" runs a few,'
-	@echo '                VECTORS=dir finds Wycheproof, KMS_TEST_BACKEND=lmdb picks the engine'
+	@echo 'check           every test; installs what it needs (as root). TESTS="test_blob_damage" runs'
+	@echo '                a few, VECTORS=dir finds Wycheproof, KMS_TEST_BACKEND=lmdb picks the engine'
 	@echo 'check-asan      the test programs under the address and undefined-behaviour sanitizers'
 	@echo 'check-valgrind  the test programs under valgrind'
 	@echo 'tests examples  build the test programs, the example programs'

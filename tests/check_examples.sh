@@ -175,6 +175,43 @@ quickstart_in_a_directory()
         fail 'the database or the files are not what they should be'
 }
 
+# What differs from run to run has one form here: ids, ciphertext, times, and how full the files are.
+same_in_every_run()
+{
+    sed -E "s/$uuid/ID/g; s/[0-9a-f]{52}\.\.\.[0-9a-f]{12}/HEX/; s/ +[0-9.]+ s\b/ TIME/
+        s/ +[0-9,]+ rows\/s/ RATE/; s/[0-9,]+ bytes of/BYTES of/"
+}
+
+# The README shows some of the lines of a run of the usual size, in their order, and as they are.
+quickstart_of_the_readme()
+{
+    local lost
+    awk '/^```text$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md |
+        same_in_every_run >"$scratch/readme.out"
+    [[ $(wc -l <"$scratch/readme.out") -ge 20 ]] || fail 'README.md shows no output of quickstart'
+    quickstart
+    same_in_every_run <"$scratch/quickstart.out" >"$scratch/same.out"
+    lost=$(diff "$scratch/readme.out" "$scratch/same.out" | grep '^<')
+    [[ -z $lost ]] || fail $'README.md shows these lines, and quickstart does not print them there:\n'"$lost"
+}
+
+# On a terminal a line is written over and over while the work goes on; elsewhere nothing is.
+quickstart_on_a_terminal()
+{
+    local terminal=$scratch/terminal.out carriage_return=$'\r'
+    grep -q "$carriage_return" "$scratch/quickstart.out" && fail 'quickstart shows progress in a file'
+    if ! command -v script >/dev/null; then
+        echo 'SKIP: progress of quickstart on a terminal: no script(1) here (Debian: bsdutils)'
+        return
+    fi
+    script --quiet --return --command "'$examples/quickstart' --records 10000" /dev/null \
+        </dev/null >"$terminal" 2>&1 || { fail 'quickstart on a terminal'; cat "$terminal"; }
+    grep -qE "$carriage_return   read, decrypted and compared +[0-9,]+ of 20,000" "$terminal" ||
+        { fail 'quickstart shows no progress on a terminal'; cat "$terminal"; }
+    grep -qE "$carriage_return"$'\033\\[K   read, decrypted and compared +20,000 +[0-9.]+ s' "$terminal" ||
+        fail 'quickstart does not write over its progress'
+}
+
 # It runs again in its own directory, and in nobody else's.
 quickstart_and_other_files()
 {
@@ -230,4 +267,6 @@ manual_rotation
 quickstart_in_a_directory
 quickstart_and_other_files
 quickstart_in_a_temporary_directory
+quickstart_of_the_readme
+quickstart_on_a_terminal
 exit $((failures > 0))

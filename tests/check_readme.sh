@@ -1,7 +1,7 @@
 #!/bin/bash
-# The README's program is examples/twenty_lines/main.c, and builds and runs against libkms.a; links
-# between the pages lead somewhere; the pages name every public function, and no file, function or
-# test that is not there.
+# The README's program is examples/twenty_lines/main.c, has twenty lines, and builds and runs against
+# libkms.a; links between the pages lead somewhere; the pages name every public function, and no file,
+# function or test that is not there.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C
@@ -22,6 +22,14 @@ mapfile -t pages < <(find . -name '*.md' -not -path './.git/*' -not -path './bui
 readme_program()
 {
     awk '/^```c$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md
+}
+
+# The section is called "Twenty lines": those between the braces of main(), blank ones included.
+twenty_lines()
+{
+    local lines
+    lines=$(readme_program | awk '/^}$/ { inside = 0 } inside { n++ } /^{$/ { inside = 1 } END { print n + 0 }')
+    ((lines > 0 && lines <= 20)) || fail "main() of the README's program has $lines lines"
 }
 
 # What libkms.a needs, as its own symbols tell.
@@ -93,6 +101,17 @@ paths()
     done
 }
 
+# Each TESTS="..." that somebody is told to type names tests that are there.
+names_of_tests()
+{
+    local name count=0
+    while read -r name; do
+        count=$((count + 1))
+        [[ -e tests/$name.c || -e tests/$name.sh ]] || fail "TESTS=\"$name\" is no test"
+    done < <(grep -ohE 'TESTS="[a-zA-Z_ ]+"' "${pages[@]}" Makefile | cut -d'"' -f 2 | tr ' ' '\n')
+    ((count >= 2)) || fail "only $count examples of TESTS= found"
+}
+
 functions()
 {
     local name
@@ -129,6 +148,8 @@ tests_of_the_threat_model()
 }
 
 program
+twenty_lines
+names_of_tests
 dead=$(links "${pages[@]}")
 [[ -z $dead ]] || fail $'links that lead nowhere:\n'"$dead"
 missing=$(paths "${pages[@]}")

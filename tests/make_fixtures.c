@@ -12,7 +12,7 @@
 #include "base/fork.h"
 #include "crypto/aead.h"
 #include "crypto/kdf.h"
-#include "domain/key_record.h"
+#include "domain/version_record.h"
 
 #include <kms/kms.h>
 #include <sodium.h>
@@ -243,7 +243,7 @@ static kms_status load_material(kms__txn *txn, void *argument)
 
     if (st != KMS_OK)
         return st;
-    st = kms__material_load(txn, &key, wanted->version, wanted->cell, NULL);
+    st = kms__version_load(txn, &key, wanted->version, wanted->cell, NULL, NULL);
     kms__key_clear(&key);
     return st;
 }

@@ -154,6 +154,30 @@ START_TEST(test_finds_what_was_added_and_nothing_else)
 }
 END_TEST
 
+/* Hashes of two lookups may be equal, and a slot's hash may be that of the entry before: so the entry
+ * itself decides. Here it becomes another lookup's under a slot's hash that stays. */
+START_TEST(test_a_hash_alone_finds_nothing)
+{
+    static const char *const alterations[] = {"none", "bytes", "length", "kind"};
+
+    for (int i = 0; i < 4; i++) {
+        kms__opened *entry;
+
+        open_cache(16);
+        entry = add(1, 0);
+        unpin(0);
+        entry->lookup[LOOKUP_SIZE - 1] ^= i == 1;
+        entry->lookup_len = i == 2 ? LOOKUP_SIZE - 1 : LOOKUP_SIZE;
+        if (i == 3)
+            entry->kind = KMS__LOOKUP_REFERENCE;
+        ck_assert_msg(pin(1, 0) == (i == 0 ? entry : NULL), "altered: %s", alterations[i]);
+        ck_assert_ptr_eq(atomic_load(&kms__thread_self()->hazards[0]), i == 0 ? entry : NULL);
+        unpin(0);
+        close_cache();
+    }
+}
+END_TEST
+
 START_TEST(test_stays_within_its_bound)
 {
     const uint32_t bounds[] = {1, 4, 16, 100};
@@ -507,6 +531,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         test_finds_what_was_added_and_nothing_else,
+        test_a_hash_alone_finds_nothing,
         test_stays_within_its_bound,
         test_cells_and_entries_are_used_again,
         test_dropped_entry_is_wiped_at_once,

@@ -223,7 +223,7 @@ static bool meet(long a, long a_len, long b, long b_len)
 START_TEST(overlapping_buffers_are_refused_and_neighbours_are_not)
 {
     enum { N = 20, BLOB = N + KMS_BLOB_OVERHEAD, MIDDLE = 150 };
-    uint8_t room[MIDDLE + BLOB + MIDDLE];
+    uint8_t room[MIDDLE + BLOB + MIDDLE] = {0};
     size_t len;
 
     setup(0);

@@ -169,6 +169,33 @@ START_TEST(a_callback_runs_before_its_calls)
 }
 END_TEST
 
+/* Adds up the lengths of keys and values. */
+static void add_up(void *data, kms_slice key, kms_slice value)
+{
+    size_t *sum = data;
+
+    *sum += 100 * key.len + value.len;
+}
+
+START_TEST(every_put_is_shown_also_one_that_fails_or_is_never_committed)
+{
+    size_t sum = 0;
+
+    engine_watch_puts(&control, add_up, &sum);
+    ck_assert_int_eq(write_record("ab"), KMS_OK);
+    ck_assert_uint_eq(sum, 201);
+    engine_fail(&control, ENGINE_PUT, 1, KMS_ERR_STORAGE, false);
+    ck_assert_int_eq(write_record("ab"), KMS_ERR_STORAGE);
+    ck_assert_uint_eq(sum, 402);
+    engine_conflict(&control, 1);
+    ck_assert_int_eq(write_record("ab"), KMS_ERR_CONFLICT);
+    ck_assert_uint_eq(sum, 603);
+    engine_watch_puts(&control, NULL, NULL);
+    ck_assert_int_eq(write_record("ab"), KMS_OK);
+    ck_assert_uint_eq(sum, 603);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine_wrapper");
@@ -183,6 +210,7 @@ int main(void)
     tcase_add_test(tcase, commits_conflict_as_often_as_asked);
     tcase_add_test(tcase, an_unknown_commit_is_applied_or_not);
     tcase_add_test(tcase, a_callback_runs_before_its_calls);
+    tcase_add_test(tcase, every_put_is_shown_also_one_that_fails_or_is_never_committed);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -66,10 +66,13 @@ static void check_in_order(void)
 
 static void fail_each(const api_call *call, kms_status with)
 {
-    stolen_set before = place_steal(&here);
+    stolen_set before;
     unsigned nth = 0;
     bool fired = true;
 
+    /* Closing writes down what the stage has used. */
+    reopen();
+    before = place_steal(&here);
     while (fired) {
         kms_status st;
 

@@ -200,7 +200,8 @@ static kms_status save_without_versions(kms__txn *txn, void *argument)
     kms__key key = {.spec = KMS_KEY_SPEC_SYMMETRIC_256,
                     .usage = KMS_KEY_USAGE_ENCRYPT_DECRYPT,
                     .origin = KMS_KEY_ORIGIN_KMS,
-                    .state = KMS_KEY_PENDING_IMPORT,
+                    .creator = KMS_KEY_CREATOR_USER,
+                    .base = KMS_KEY_ENABLED,
                     .created_ms = 7};
 
     memcpy(key.id, argument, KMS__ID_SIZE);
@@ -237,7 +238,7 @@ END_TEST
 
 START_TEST(a_key_record_of_a_newer_release_is_refused_with_a_message)
 {
-    uint8_t newer[] = {KMS__KEY_BODY + 1, 1, 1, 1, 1};
+    uint8_t newer[] = {KMS__KEY_BODY + 1, 1, 1, 1, 1, 1, 0};
     kms_key_info info = {.version = KMS_KEY_INFO_VERSION};
     kms__key key;
     uint8_t bytes[KMS__ID_SIZE];
@@ -255,27 +256,38 @@ START_TEST(a_key_record_of_a_newer_release_is_refused_with_a_message)
 }
 END_TEST
 
-/* A key record as it stands, with one byte more or less, or its counts at their extremes. */
+/* A key record as it stands, with one byte more or less, or its counts at their extremes; in the form
+ * of each release. */
 START_TEST(a_key_record_is_never_read_past_its_end)
 {
-    enum { FIXED = 21, VERSION = 42, WHOLE = FIXED + 2 * VERSION };
-    uint8_t record[WHOLE + 1] = {KMS__KEY_BODY, 1, 1, 1, 1};
+    static const struct {
+        uint8_t body;
+        /* Where spec, usage, origin, creator and state end. */
+        size_t kinds;
+        size_t fixed;
+        size_t version;
+    } forms[] = {{1, 4, 21, 42}, {2, 5, 73, 43}};
+    size_t fixed = forms[_i].fixed, whole = fixed + 2 * forms[_i].version;
+    uint8_t record[200] = {forms[_i].body};
     uint8_t bytes[KMS__ID_SIZE] = {0};
     kms__key key;
 
-    record[16] = 2; /* primary */
-    record[20] = 2; /* versions */
-    fixture_ok(kms__key_decode(bytes, (kms_slice){record, WHOLE}, &key));
+    memset(record + 1, 1, forms[_i].kinds);
+    record[fixed - 5] = 2; /* primary */
+    record[fixed - 1] = 2; /* versions */
+    fixture_ok(kms__key_decode(bytes, (kms_slice){record, whole}, &key));
     ck_assert_uint_eq(key.version_count, 2);
+    ck_assert_int_eq(key.base, KMS_KEY_ENABLED);
+    ck_assert_int_eq(key.creator, KMS_KEY_CREATOR_USER);
     kms__key_clear(&key);
-    for (size_t len = 1; len < WHOLE; len++)
+    for (size_t len = 1; len < whole; len++)
         fixture_is(kms__key_decode(bytes, (kms_slice){record, len}, &key), KMS_ERR_CORRUPT);
-    fixture_is(kms__key_decode(bytes, (kms_slice){record, WHOLE + 1}, &key), KMS_ERR_NEWER_FORMAT);
-    record[16] = 3;
-    fixture_is(kms__key_decode(bytes, (kms_slice){record, WHOLE}, &key), KMS_ERR_CORRUPT);
-    record[16] = 2;
-    record[17] = 0xff;
-    fixture_is(kms__key_decode(bytes, (kms_slice){record, WHOLE}, &key), KMS_ERR_CORRUPT);
+    fixture_is(kms__key_decode(bytes, (kms_slice){record, whole + 1}, &key), KMS_ERR_NEWER_FORMAT);
+    record[fixed - 5] = 3;
+    fixture_is(kms__key_decode(bytes, (kms_slice){record, whole}, &key), KMS_ERR_CORRUPT);
+    record[fixed - 5] = 2;
+    record[fixed - 4] = 0xff;
+    fixture_is(kms__key_decode(bytes, (kms_slice){record, whole}, &key), KMS_ERR_CORRUPT);
 }
 END_TEST
 
@@ -289,7 +301,7 @@ int main(void)
         {a_state_of_a_newer_release_is_told_as_such, 5},
         {a_key_without_a_version_is_described_and_serves_nobody, 0},
         {a_key_record_of_a_newer_release_is_refused_with_a_message, 0},
-        {a_key_record_is_never_read_past_its_end, 0},
+        {a_key_record_is_never_read_past_its_end, 2},
     };
 
     return fixture_main("states", tests, sizeof tests / sizeof *tests, 60);

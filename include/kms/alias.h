@@ -157,6 +157,25 @@ KMS_API KMS_MUST_CHECK kms_status kms_list_aliases(kms_store *store, const char 
                                                    size_t *count, bool *more);
 
 /**
+ * ListAliases of those whose names begin alike, as kms_list_aliases().
+ *
+ * @param store         open store
+ * @param prefix        how the names begin, in full: "alias/payments/"
+ * @param marker        NULL for the first page; else the last name of the page before
+ * @param[out] aliases  room for limit entries; of no meaning after a failure
+ * @param limit         1 or more
+ * @param[out] count    entries written; untouched on failure
+ * @param[out] more     whether such aliases follow after this page; NULL if not wanted; untouched
+ *                      on failure
+ *
+ * Returns and threads: as kms_list_aliases(), and KMS_ERR_INVALID_ARGUMENT for a prefix that no
+ * alias can begin with. Since 0.2.
+ */
+KMS_API KMS_MUST_CHECK kms_status kms_find_aliases(kms_store *store, const char *prefix,
+                                                   const char *marker, kms_alias_info *aliases,
+                                                   size_t limit, size_t *count, bool *more);
+
+/**
  * ListAliasesByKeyId: the aliases that point to one key, as kms_list_aliases().
  *
  * @param store         open store

@@ -11,9 +11,9 @@
 
 /** Version of these headers. kms_version() tells that of the library that runs. */
 #define KMS_VERSION_MAJOR 0
-#define KMS_VERSION_MINOR 1
+#define KMS_VERSION_MINOR 2
 #define KMS_VERSION_PATCH 0
-#define KMS_VERSION_STRING "0.1.0"
+#define KMS_VERSION_STRING "0.2.0"
 
 #ifdef __cplusplus
 #define KMS_BEGIN_DECLS extern "C" {

@@ -31,14 +31,19 @@
 #include <kms/blob.h>
 #include <kms/clock.h>
 #include <kms/context.h>
+#include <kms/deletion.h>
 #include <kms/encrypt.h>
+#include <kms/import.h>
 #include <kms/key.h>
 #include <kms/key_version.h>
 #include <kms/lmdb.h>
 #include <kms/memory.h>
 #include <kms/root.h>
+#include <kms/rotation.h>
+#include <kms/service.h>
 #include <kms/status.h>
 #include <kms/store.h>
+#include <kms/tag.h>
 #include <kms/would.h>
 
 #endif

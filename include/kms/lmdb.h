@@ -47,8 +47,8 @@ typedef struct kms_lmdb_options {
  * @param options       NULL for the defaults; copied
  *
  * @retval KMS_OK
- * @retval KMS_ERR_INVALID_ARGUMENT  NULL backend or path, empty or over-long path or one that ends in
- *                                   a slash, unknown mode bits
+ * @retval KMS_ERR_INVALID_ARGUMENT  NULL backend or path, empty or over-long path, or one that ends
+ *                                   in a slash, unknown mode bits
  * @retval KMS_ERR_ABI               options of an unknown version
  * @retval KMS_ERR_NO_MEMORY
  * @retval KMS_ERR_UNSUPPORTED       this build of libkms has no LMDB

@@ -47,9 +47,24 @@
     X(KMS_ERR_FULL, 28, "the disk or the store's map is full")                                     \
     X(KMS_ERR_STORAGE, 29, "the storage engine failed")                                            \
     X(KMS_ERR_FORKED, 30, "the store was opened, or the root made, before fork(): do it anew")     \
-    X(KMS_ERR_ABI, 31, "an engine, provider or options struct was built for another version")
+    X(KMS_ERR_ABI, 31, "an engine, provider or options struct was built for another version")      \
+    X(KMS_ERR_DESTROYED, 32, "the key version was destroyed: nothing opens what it encrypted")     \
+    X(KMS_ERR_INVALID_IMPORT, 33, "token or wrapped material is not whole, or is another key's")   \
+    X(KMS_ERR_EXPIRED, 34, "the import token's 24 hours are over")                                 \
+    X(KMS_ERR_INCORRECT_MATERIAL, 35, "the material is another one than the key had")              \
+    X(KMS_ERR_DELETION_PROTECTED, 36, "the key is protected from deletion")
 
 /*
+ * Statuses of every change. A call that changes the store may answer, beside what its own comment
+ * lists: KMS_ERR_READ_ONLY, KMS_ERR_BUSY, KMS_ERR_CONFLICT, KMS_ERR_FULL, KMS_ERR_STORAGE,
+ * KMS_ERR_STORE_REPLACED, KMS_ERR_ROLLBACK, KMS_ERR_CORRUPT, KMS_ERR_NEWER_FORMAT,
+ * KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED and KMS_ERR_FORKED, and has changed nothing then; and
+ * KMS_ERR_COMMIT_UNKNOWN, when perhaps it has.
+ *
+ * Statuses of every look. A call that only reads the store may answer: KMS_ERR_STORAGE,
+ * KMS_ERR_BUSY, KMS_ERR_STORE_REPLACED, KMS_ERR_CORRUPT, KMS_ERR_NEWER_FORMAT, KMS_ERR_NO_MEMORY,
+ * KMS_ERR_NOT_LOCKED and KMS_ERR_FORKED.
+ *
  * Beside the statuses that a call lists, an engine of a fleet may make any call that reads the
  * store answer KMS_ERR_CONFLICT, and one that runs out of room for readers KMS_ERR_LIMIT_EXCEEDED.
  */

@@ -132,9 +132,18 @@ typedef struct kms_store_info {
     uint8_t store_id[KMS_STORE_ID_SIZE];
     /** Name of the engine, NUL-terminated. */
     char engine[KMS_ENGINE_NAME_SIZE];
+    /* Members above exist since version 1, those below since version 2. */
+    /** Automatic rotations that encrypting calls of this handle made. */
+    uint64_t rotations_made;
+    /** Automatic rotations that could not be written; each is tried again after a minute. */
+    uint64_t rotations_put_off;
+    /** Why the last of them could not; KMS_OK if there was none. */
+    kms_status last_rotation_failure;
+    /** Which store key seals the records: grows by one with kms_copy_resealed(). */
+    uint32_t store_key_generation;
 } kms_store_info;
 
-#define KMS_STORE_INFO_VERSION 1u
+#define KMS_STORE_INFO_VERSION 2u
 
 /**
  * Tells what a store is and how it is held.

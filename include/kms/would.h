@@ -31,7 +31,35 @@ typedef enum kms_operation {
     /** kms_encrypt(); a key reference. */
     KMS_OP_ENCRYPT = 9,
     /** kms_decrypt() of the primary version's blobs; a key reference. */
-    KMS_OP_DECRYPT = 10
+    KMS_OP_DECRYPT = 10,
+    /* Since 0.2. */
+    /** kms_update_rotation_policy(), to turn it on; a key id. */
+    KMS_OP_UPDATE_ROTATION_POLICY = 11,
+    /** kms_update_key_description(); a key id. */
+    KMS_OP_UPDATE_KEY_DESCRIPTION = 12,
+    /** kms_tag_resource(); a key id. */
+    KMS_OP_TAG_RESOURCE = 13,
+    /** kms_untag_resource(); a key id. */
+    KMS_OP_UNTAG_RESOURCE = 14,
+    /** kms_schedule_key_deletion(); a key id. */
+    KMS_OP_SCHEDULE_KEY_DELETION = 15,
+    /** kms_cancel_key_deletion(); a key id. */
+    KMS_OP_CANCEL_KEY_DELETION = 16,
+    /** kms_set_deletion_protection(); a key id. */
+    KMS_OP_SET_DELETION_PROTECTION = 17,
+    /** kms_purge_key(), with today's date by the store's clock; a key id. */
+    KMS_OP_PURGE_KEY = 18,
+    /** kms_get_parameters_for_import(); a key id. */
+    KMS_OP_GET_PARAMETERS_FOR_IMPORT = 19,
+    /** kms_import_key_material(), of the right material; a key id. */
+    KMS_OP_IMPORT_KEY_MATERIAL = 20,
+    /** kms_import_key_version(), of new material; a key id. */
+    KMS_OP_IMPORT_KEY_VERSION = 21,
+    /** kms_delete_key_material(); a key id. */
+    KMS_OP_DELETE_KEY_MATERIAL = 22,
+    /** kms_set_minimum_version(), and enabling, disabling, destroying one version or making it
+     *  primary, as far as the key is concerned; a key id. */
+    KMS_OP_CHANGE_KEY_VERSION = 23
 } kms_operation;
 
 /**

@@ -4,28 +4,27 @@
 #include "domain/listing.h"
 #include "domain/reference.h"
 
-#include <kms/alias.h>
+#include <kms/service.h>
 #include <string.h>
 
-/* What a change of an alias is about; drawn before its transaction. */
+/* What a change of an alias is about. */
 typedef struct change {
     const char *name;
     uint8_t key_id[KMS__ID_SIZE];
-    int64_t now_ms;
 } change;
 
 static kms_status create(kms__txn *txn, void *argument)
 {
     const change *c = argument;
 
-    return kms__alias_create(txn, c->name, c->key_id, c->now_ms);
+    return kms__alias_create(txn, c->name, c->key_id);
 }
 
 static kms_status move(kms__txn *txn, void *argument)
 {
     const change *c = argument;
 
-    return kms__alias_move(txn, c->name, c->key_id, c->now_ms);
+    return kms__alias_move(txn, c->name, c->key_id);
 }
 
 static kms_status delete (kms__txn *txn, void *argument)
@@ -43,7 +42,6 @@ static kms_status point(kms_store *store, const char *alias, const char *key_id,
     KMS__TRY(kms__store_check_writable(store));
     KMS__TRY(kms__alias_name_check_own(alias));
     KMS__TRY(kms__key_id_parse(key_id, c.key_id));
-    c.now_ms = store->clock.now_ms(store->clock.data);
     return kms__store_write(store, body, &c);
 }
 
@@ -105,43 +103,62 @@ static kms_status ensure(kms__txn *txn, void *argument)
 }
 
 static kms_status make_sure(kms_store *store, const char *alias,
-                            const kms_create_key_options *options, uint8_t key_id[KMS__ID_SIZE])
+                            const kms_create_key_options *options, kms_key_creator creator,
+                            uint8_t key_id[KMS__ID_SIZE])
 {
     ensuring e = {.name = alias};
     kms_status st;
 
     KMS__TRY(kms__store_check_writable(store));
     KMS__TRY(kms__key_seed_draw(store, options, &e.seed));
+    e.seed.creator = creator;
     st = kms__store_write(store, ensure, &e);
     kms__key_seed_wipe(store, &e.seed);
     memcpy(key_id, e.key_id, KMS__ID_SIZE);
     return st;
 }
 
-kms_status kms_ensure_alias(kms_store *store, const char *alias,
-                            const kms_create_key_options *options, char key_id[KMS_KEY_ID_SIZE])
+static kms_status find_or_make(kms_store *store, const char *alias,
+                               const kms_create_key_options *options, kms_key_creator creator,
+                               char key_id[KMS_KEY_ID_SIZE])
 {
     finding f = {.name = alias};
     uint8_t id[KMS__ID_SIZE];
     kms__kept_error kept;
     kms_status st;
 
-    KMS__TRY(kms__store_check(store));
-    KMS__TRY(kms__alias_name_check_own(alias));
-    if (options != NULL)
-        KMS__TRY(kms__create_key_options_check(options));
     kms__error_keep(&kept);
     /* Mostly it is there, and nobody has to wait for a writer. */
     st = kms__store_read(store, find, &f);
     if (st == KMS_OK)
         memcpy(id, f.alias.target, sizeof id);
     else if (st == KMS_ERR_ALIAS_NOT_FOUND)
-        st = make_sure(store, alias, options, id);
+        st = make_sure(store, alias, options, creator, id);
     KMS__TRY(st);
     kms__error_restore(&kept);
     if (key_id != NULL)
         kms__id_format(id, key_id);
     return KMS_OK;
+}
+
+kms_status kms_ensure_alias(kms_store *store, const char *alias,
+                            const kms_create_key_options *options, char key_id[KMS_KEY_ID_SIZE])
+{
+    kms_create_key_options taken;
+
+    KMS__TRY(kms__store_check(store));
+    KMS__TRY(kms__alias_name_check_own(alias));
+    KMS__TRY(kms__create_key_options_take(options, &taken));
+    return find_or_make(store, alias, options, KMS_KEY_CREATOR_USER, key_id);
+}
+
+kms_status kms_service_key(kms_store *store, const char *service, char key_id[KMS_KEY_ID_SIZE])
+{
+    char alias[KMS_ALIAS_SIZE];
+
+    KMS__TRY(kms__store_check(store));
+    KMS__TRY(kms__service_alias(service, alias));
+    return find_or_make(store, alias, NULL, KMS_KEY_CREATOR_SERVICE, key_id);
 }
 
 /* The name stands in the record key behind `skip` bytes. */
@@ -195,6 +212,26 @@ kms_status kms_list_aliases(kms_store *store, const char *marker, kms_alias_info
 
     KMS__TRY(kms__store_check(store));
     KMS__TRY(start_behind(marker, &listing));
+    return kms__list(store, &listing, count, more);
+}
+
+kms_status kms_find_aliases(kms_store *store, const char *prefix, const char *marker,
+                            kms_alias_info *aliases, size_t limit, size_t *count, bool *more)
+{
+    kms__record_key start;
+    kms__listing listing = {.add = add_from_alias, .page = aliases, .limit = limit};
+
+    KMS__TRY(kms__store_check(store));
+    KMS__TRY(kms__alias_prefix_check(prefix));
+    KMS__TRY(start_behind(marker, &listing));
+    start = kms__alias_record_key(prefix);
+    listing.prefix = kms__record_slice(&start);
+    if (marker == NULL)
+        return kms__list(store, &listing, count, more);
+    if (strncmp(marker, prefix, strlen(prefix)) != 0)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%s does not begin with \"%s\"", marker,
+                             prefix);
+    listing.after = (kms_slice){marker + strlen(prefix), strlen(marker) - strlen(prefix)};
     return kms__list(store, &listing, count, more);
 }
 

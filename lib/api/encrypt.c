@@ -4,6 +4,7 @@
 #include "crypto/generator.h"
 #include "domain/open_version.h"
 #include "domain/reference.h"
+#include "domain/rotate_on_use.h"
 
 #include <kms/encrypt.h>
 #include <string.h>
@@ -45,12 +46,13 @@ kms_status kms_encrypt(kms_store *store, const char *keyref, const kms_context *
     KMS__TRY(kms__store_check(store));
     KMS__TRY(check_encrypt(plain, plain_len, blob, blob_size, blob_len));
     KMS__TRY(kms__associated_begin(context, &associated));
-    KMS__TRY(kms__pin_primary(store, keyref, 0, &pin));
+    KMS__TRY(kms__pin_for_encrypting(store, keyref, 0, &pin));
     memcpy(out, pin.opened->blob_prefix, KMS__BLOB_PREFIX);
     kms__nonce(pin.thread, out + KMS__BLOB_NONCE_AT);
     st = kms__aead_seal(pin.opened->suite, pin.opened->suite_key, out + KMS__BLOB_NONCE_AT,
                         kms__associated_end(&associated, out), (kms_slice){plain, plain_len},
                         out + KMS__BLOB_HEADER);
+    kms__pin_note_use(&pin);
     kms__pin_release(&pin);
     if (st != KMS_OK) {
         memset(out, 0, KMS__BLOB_HEADER);
@@ -140,6 +142,8 @@ kms_status kms_decrypt_expecting(kms_store *store, const char *expected_key_id,
     KMS__TRY(check_expected(expected_key_id, expected, &parts));
     KMS__TRY(kms__pin_version(store, parts.key_id, parts.key_version, 0, &pin));
     st = open_blob(pin.opened, &associated, &parts, plain);
+    if (st == KMS_OK)
+        kms__pin_note_use(&pin);
     kms__pin_release(&pin);
     if (st == KMS_ERR_INVALID_CIPHERTEXT)
         return does_not_open(&parts, !kms__context_is_empty(context));

@@ -1,8 +1,10 @@
 #include "base/kept_error.h"
 #include "base/try.h"
 #include "crypto/aead.h"
+#include "domain/last_use.h"
 #include "domain/verify.h"
 #include "vault/open.h"
+#include "vault/reseal.h"
 #include "vault/txn.h"
 
 #include <kms/kms.h>
@@ -151,6 +153,36 @@ kms_status kms_open(kms_store **store, kms_backend *engine, kms_root *root, uint
     return KMS_OK;
 }
 
+static kms_status copy_and_check(kms_store *store, kms_store *target, kms_root *root)
+{
+    KMS__TRY(kms__store_reseal(store, target, root));
+    return kms__store_read_header(target, kms__verify, NULL);
+}
+
+kms_status kms_copy_resealed(kms_store *store, kms_backend *target, kms_root *root)
+{
+    static const kms_open_options defaults = KMS_OPEN_OPTIONS_INIT;
+    kms_store *made = NULL;
+    kms_status st = kms__store_check(store);
+
+    if (st == KMS_OK)
+        st = check_engine(target);
+    if (st == KMS_OK)
+        st = check_root(root);
+    if (st == KMS_OK)
+        st = kms__store_new(&made, target, store->demand_locked ? KMS_OPEN_REQUIRE_LOCKED : 0,
+                            &defaults);
+    if (st == KMS_OK) {
+        target = NULL;
+        st = copy_and_check(store, made, root);
+    }
+    close_root(root);
+    close_engine(target);
+    if (made != NULL)
+        kms__store_free(made);
+    return st;
+}
+
 static kms_status random_root(kms_root **root)
 {
     uint8_t key[KMS_ROOT_KEY_SIZE];
@@ -180,12 +212,25 @@ kms_status kms_open_memory(kms_store **store)
     return kms_open(store, engine, root, KMS_OPEN_CREATE, NULL);
 }
 
+/* As far as nobody is in the way; what is lost is only a date. */
+static void flush_last_use(kms_store *store)
+{
+    kms__kept_error kept;
+
+    if (store->read_only)
+        return;
+    kms__error_keep(&kept);
+    if (kms__last_use_flush(store) != KMS_OK)
+        kms__error_restore(&kept);
+}
+
 void kms_close(kms_store *store)
 {
     /* In a forked child everything is leaked: the engine's locks, the gate and the locked memory
      * are the parent's. */
     if (store == NULL || store->epoch != kms__fork_epoch())
         return;
+    flush_last_use(store);
     kms__store_free(store);
 }
 
@@ -197,25 +242,42 @@ static kms_status read_changes(kms__txn *txn, void *argument)
     return KMS_OK;
 }
 
+/* Its size when it had fewer members. */
+#define STORE_INFO_SIZE_1 offsetof(kms_store_info, rotations_made)
+
+static kms_store_info describe(kms_store *store, uint64_t changes)
+{
+    kms_store_info info = {
+        .read_only = store->read_only,
+        .memory_locked = kms__secrets_locked(store->secrets) && kms__threads_locked(),
+        .has_aes_256_gcm = kms__suite_available(KMS_SUITE_AES_256_GCM),
+        .changes = changes,
+        .rotations_made = atomic_load(&store->rotation.made),
+        .rotations_put_off = atomic_load(&store->rotation.put_off),
+        .last_rotation_failure = (kms_status)atomic_load(&store->rotation.last_failure),
+        .store_key_generation = store->generation,
+    };
+
+    memcpy(info.store_id, store->id, sizeof info.store_id);
+    strncpy(info.engine, store->engine->ops->name, sizeof info.engine - 1);
+    return info;
+}
+
 kms_status kms_get_store_info(kms_store *store, kms_store_info *info)
 {
     uint64_t changes = 0;
+    kms_store_info made;
 
     KMS__TRY(kms__store_check(store));
     if (info == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "info is NULL");
-    if (info->version != KMS_STORE_INFO_VERSION)
+    if (info->version < 1 || info->version > KMS_STORE_INFO_VERSION)
         return kms_set_error(KMS_ERR_ABI, "kms_store_info of version %u: set it to %u",
                              info->version, KMS_STORE_INFO_VERSION);
     KMS__TRY(kms__store_read_header(store, read_changes, &changes));
-    memset(info, 0, sizeof *info);
-    info->version = KMS_STORE_INFO_VERSION;
-    info->read_only = store->read_only;
-    info->memory_locked = kms__secrets_locked(store->secrets) && kms__threads_locked();
-    info->has_aes_256_gcm = kms__suite_available(KMS_SUITE_AES_256_GCM);
-    info->changes = changes;
-    memcpy(info->store_id, store->id, sizeof info->store_id);
-    strncpy(info->engine, store->engine->ops->name, sizeof info->engine - 1);
+    made = describe(store, changes);
+    made.version = info->version;
+    memcpy(info, &made, info->version == 1 ? STORE_INFO_SIZE_1 : sizeof *info);
     return KMS_OK;
 }
 

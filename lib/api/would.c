@@ -1,6 +1,7 @@
 #include "base/try.h"
 #include "domain/aliases.h"
-#include "domain/keys.h"
+#include "domain/deletion.h"
+#include "domain/import.h"
 #include "domain/open_version.h"
 #include "domain/reference.h"
 #include "domain/state.h"
@@ -15,7 +16,27 @@ typedef struct question {
 static bool changes_the_store(kms_operation operation)
 {
     return operation != KMS_OP_DESCRIBE_KEY && operation != KMS_OP_ENCRYPT &&
-           operation != KMS_OP_DECRYPT;
+           operation != KMS_OP_DECRYPT && operation != KMS_OP_GET_PARAMETERS_FOR_IMPORT;
+}
+
+/* What an operation asks of its key beside state and origin. */
+static kms_status more_than_state(const kms__key *key, kms_operation operation)
+{
+    switch ((int)operation) {
+    case KMS_OP_CREATE_KEY_VERSION:
+        return kms__key_can_rotate(key);
+    case KMS_OP_SCHEDULE_KEY_DELETION:
+        return kms__deletion_allowed(key);
+    case KMS_OP_PURGE_KEY:
+        return key->purging
+                   ? KMS_OK
+                   : kms__deletion_is_due(key->deletion_ms, key->now_ms, key->now_ms, "the key");
+    case KMS_OP_IMPORT_KEY_VERSION:
+        KMS__TRY(kms__import_has_first(key));
+        return kms__key_has_room(key);
+    default:
+        return KMS_OK;
+    }
 }
 
 static kms_status look_at_key(kms__txn *txn, void *argument)
@@ -26,8 +47,8 @@ static kms_status look_at_key(kms__txn *txn, void *argument)
 
     KMS__TRY(kms__key_find(txn, q->reference, &key));
     st = kms__key_allows(&key, q->operation, q->reference);
-    if (st == KMS_OK && q->operation == KMS_OP_CREATE_KEY_VERSION)
-        st = kms__key_can_rotate(&key);
+    if (st == KMS_OK)
+        st = more_than_state(&key, q->operation);
     kms__key_clear(&key);
     return st;
 }
@@ -75,15 +96,18 @@ static kms_status would_change(kms_store *store, question *q)
 kms_status kms_would(kms_store *store, kms_operation operation, const char *reference)
 {
     question q = {operation, reference};
+    uint8_t key_id[KMS__ID_SIZE];
 
     KMS__TRY(kms__store_check(store));
-    if (operation < KMS_OP_CREATE_KEY || operation > KMS_OP_DECRYPT)
+    if (operation < KMS_OP_CREATE_KEY || operation > KMS_OP_CHANGE_KEY_VERSION)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%u is no operation", (unsigned)operation);
     if (changes_the_store(operation)) {
         KMS__TRY(kms__store_check_writable(store));
         return would_change(store, &q);
     }
-    if (operation == KMS_OP_DESCRIBE_KEY)
+    if (operation == KMS_OP_GET_PARAMETERS_FOR_IMPORT)
+        KMS__TRY(kms__key_id_parse(reference, key_id));
+    if (operation == KMS_OP_DESCRIBE_KEY || operation == KMS_OP_GET_PARAMETERS_FOR_IMPORT)
         return kms__store_read(store, look_at_key, &q);
     return would_use(store, reference);
 }

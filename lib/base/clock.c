@@ -7,7 +7,7 @@ static int64_t system_now_ms(void *data)
     struct timespec now;
 
     (void)data;
-    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+    if (clock_gettime(CLOCK_REALTIME_COARSE, &now) != 0)
         return 0;
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

@@ -20,6 +20,8 @@ static const char *personalisation(kms__use use)
         return "libkms rootwrap";
     case KMS__USE_ROOT_CHECK:
         return "libkms rootchck";
+    case KMS__USE_IMPORT_TOKEN:
+        return "libkms import\0\0";
     }
     return "libkms no use\0\0";
 }

@@ -18,7 +18,9 @@ typedef enum kms__use {
     KMS__USE_RECORDS,
     /* From a root key; salt: store id; number: root slot. */
     KMS__USE_ROOT_WRAP,
-    KMS__USE_ROOT_CHECK
+    KMS__USE_ROOT_CHECK,
+    /* From the records key; salt: store id; number: store-key generation. */
+    KMS__USE_IMPORT_TOKEN
 } kms__use;
 
 /* out may be in locked memory, and must not overlap key. */

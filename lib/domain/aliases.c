@@ -18,18 +18,16 @@ static kms_status target_allows(kms__txn *txn, const uint8_t key_id[KMS__ID_SIZE
     return st;
 }
 
-static kms_status add(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE],
-                      int64_t now_ms)
+static kms_status add(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE])
 {
-    kms__alias alias = {.was_moved = false, .created_ms = now_ms, .moved_ms = now_ms};
+    kms__alias alias = {.was_moved = false, .created_ms = txn->now_ms, .moved_ms = txn->now_ms};
 
     memcpy(alias.target, key_id, KMS__ID_SIZE);
     KMS__TRY(kms__alias_save(txn, name, &alias));
     return kms__alias_index(txn, key_id, name);
 }
 
-kms_status kms__alias_create(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE],
-                             int64_t now_ms)
+kms_status kms__alias_create(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE])
 {
     kms_key_usage usage;
     kms__alias there;
@@ -42,7 +40,7 @@ kms_status kms__alias_create(kms__txn *txn, const char *name, const uint8_t key_
                              "%s is there already: kms_update_alias() moves it", name);
     if (st != KMS_ERR_ALIAS_NOT_FOUND)
         return st;
-    return add(txn, name, key_id, now_ms);
+    return add(txn, name, key_id);
 }
 
 /* Its key may have been destroyed meanwhile: then any usage will do. */
@@ -64,8 +62,7 @@ static kms_status usages_agree(kms__txn *txn, const char *name, const kms__alias
     return KMS_OK;
 }
 
-kms_status kms__alias_move(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE],
-                           int64_t now_ms)
+kms_status kms__alias_move(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE])
 {
     kms_key_usage usage;
     kms__alias alias;
@@ -79,7 +76,7 @@ kms_status kms__alias_move(kms__txn *txn, const char *name, const uint8_t key_id
     memcpy(alias.previous, alias.target, KMS__ID_SIZE);
     memcpy(alias.target, key_id, KMS__ID_SIZE);
     alias.was_moved = true;
-    alias.moved_ms = now_ms;
+    alias.moved_ms = txn->now_ms;
     KMS__TRY(kms__alias_save(txn, name, &alias));
     return kms__alias_index(txn, key_id, name);
 }
@@ -108,7 +105,7 @@ kms_status kms__alias_ensure(kms__txn *txn, const char *name, const kms__key_see
         return st;
     memcpy(key_id, seed->id, KMS__ID_SIZE);
     KMS__TRY(kms__key_create(txn, seed));
-    return add(txn, name, seed->id, seed->now_ms);
+    return add(txn, name, seed->id);
 }
 
 void kms__alias_describe(const char *name, const kms__alias *alias, kms_alias_info *info)

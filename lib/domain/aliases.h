@@ -5,10 +5,8 @@
 #include "domain/alias_record.h"
 #include "domain/keys.h"
 
-kms_status kms__alias_create(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE],
-                             int64_t now_ms);
-kms_status kms__alias_move(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE],
-                           int64_t now_ms);
+kms_status kms__alias_create(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE]);
+kms_status kms__alias_move(kms__txn *txn, const char *name, const uint8_t key_id[KMS__ID_SIZE]);
 kms_status kms__alias_delete(kms__txn *txn, const char *name);
 
 /* Finds the alias' key, or makes key and alias. */

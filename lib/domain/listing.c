@@ -23,7 +23,7 @@ static kms__record_key start_of(const kms__listing *listing)
     kms__write_bytes(&writer, listing->prefix.data, listing->prefix.len);
     kms__write_bytes(&writer, listing->after.data, listing->after.len);
     start.len = writer.len;
-    return listing->after.len > 0 ? kms__record_key_successor(&start) : start;
+    return listing->after.data != NULL ? kms__record_key_successor(&start) : start;
 }
 
 /* *done tells that the page is full, or the prefix' records are at their end. */
@@ -34,6 +34,13 @@ static kms_status add_batch(kms__txn *txn, progress *p, const kms__key_batch *b,
         if (!has_prefix(kms__record_slice(&b->keys[i]), p->listing->prefix)) {
             *done = true;
             return KMS_OK;
+        }
+        if (p->listing->wants != NULL) {
+            bool wanted = false;
+
+            KMS__TRY(p->listing->wants(txn, &b->keys[i], p->listing->filter, &wanted));
+            if (!wanted)
+                continue;
         }
         if (p->count == p->listing->limit) {
             p->more = true;

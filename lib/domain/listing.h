@@ -8,10 +8,17 @@
 typedef kms_status kms__listing_add(kms__txn *txn, const kms__record_key *record_key, void *page,
                                     size_t at);
 
+/* Whether a record belongs into the list. */
+typedef kms_status kms__listing_wants(kms__txn *txn, const kms__record_key *record_key,
+                                      const void *filter, bool *wanted);
+
 typedef struct kms__listing {
     kms_slice prefix;
-    /* Begin behind prefix and these bytes; empty: at the first. */
+    /* Begin behind prefix and these bytes; data NULL: at the first. */
     kms_slice after;
+    /* NULL: every record does. */
+    kms__listing_wants *wants;
+    const void *filter;
     kms__listing_add *add;
     /* The caller's array, of `limit` entries. */
     void *page;

@@ -3,14 +3,15 @@
 #include "crypto/aead.h"
 #include "crypto/kdf.h"
 #include "domain/alias_record.h"
-#include "domain/key_record.h"
 #include "domain/reference.h"
+#include "domain/rotation.h"
 #include "domain/state.h"
 #include "wire/wire.h"
 
 #include <string.h>
 
 #define VERSION_LOOKUP_SIZE (KMS__ID_SIZE + 4)
+#define HOUR_MS (INT64_C(3600) * 1000)
 
 /* What is wanted, and what came of it. */
 typedef struct request {
@@ -53,7 +54,7 @@ static kms_status entry_holds(kms__txn *txn, const kms__opened *entry, bool *hol
     kms__record_key version_record = kms__version_record_key(entry->key_id, entry->version);
     char name[KMS_ALIAS_SIZE];
 
-    *holds = entry->incarnation == txn->revision.incarnation;
+    *holds = entry->incarnation == txn->revision.incarnation && txn->now_ms < entry->expires_ms;
     if (*holds && entry->by_alias) {
         kms__record_key alias_record;
 
@@ -87,17 +88,41 @@ static kms_status open_suite(const kms__key *key, uint32_t number, const uint8_t
     return KMS_OK;
 }
 
+static int64_t date_or_never(int64_t date_ms)
+{
+    return date_ms != 0 ? date_ms : KMS__NEVER;
+}
+
+/* The version's own material may have expired, or, which makes the whole key wait, the primary
+ * version's. */
+static kms_status set_expiry(const kms__key *key, uint32_t number, const kms__version_extra *extra,
+                             kms__opened *entry)
+{
+    int64_t own = date_or_never(extra->expires_ms), primary = date_or_never(key->expires_ms);
+
+    entry->expires_ms = own < primary ? own : primary;
+    if (key->now_ms < own)
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_PENDING_IMPORT,
+                         "version %u of key %s waits for its material, which has expired: "
+                         "kms_import_key_material() brings the same material back",
+                         number, kms__key_text(key).text);
+}
+
 /* Fills an entry with one version of a key. */
 static kms_status open_version(kms__txn *txn, const kms__key *key, uint32_t number,
                                kms__opened *entry)
 {
     const kms__key_version *version = &key->versions[number - 1];
+    kms__version_extra extra;
     void *material;
     kms_status st;
 
     KMS__TRY(kms__version_allows(key, number));
     KMS__TRY(kms__cache_take_cell(txn->store->cache, &material));
-    st = kms__material_load(txn, key, number, material, entry->marks[KMS__MARK_VERSION]);
+    st = kms__version_load(txn, key, number, material, &extra, entry->marks[KMS__MARK_VERSION]);
+    if (st == KMS_OK)
+        st = set_expiry(key, number, &extra, entry);
     if (st == KMS_OK)
         st = open_suite(key, number, material, entry->suite_key);
     kms__secret_give(txn->store->secrets, material);
@@ -160,6 +185,7 @@ static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *
         st = no_such_version(&key, number);
     if (st == KMS_OK)
         st = open_version(txn, &key, number, entry);
+    entry->rotate_at_ms = encrypting && st == KMS_OK ? kms__rotation_due(&key) : KMS__NEVER;
     kms__key_clear(&key);
     KMS__TRY(st);
     entry->kind = (uint8_t)wanted->lookup.kind;
@@ -179,7 +205,7 @@ static kms_status look_in_snapshot(kms__txn *txn, void *argument)
 
     if (wanted->stale != NULL) {
         if (kms__opened_is_of(wanted->stale, &txn->revision))
-            wanted->holds = true;
+            wanted->holds = txn->now_ms < wanted->stale->expires_ms;
         else
             KMS__TRY(entry_holds(txn, wanted->stale, &wanted->holds));
         if (wanted->holds) {
@@ -237,10 +263,12 @@ static kms_status find(kms_store *store, request *wanted, unsigned hazard, kms__
         return kms_set_error(KMS_ERR_NOT_LOCKED,
                              "the state of a thread's nonce generator could not be locked in "
                              "memory: raise RLIMIT_MEMLOCK");
+    pin->now_ms = kms__store_now(store);
     /* The hint comes before the entry: an entry that is tagged later can only be newer. */
     KMS__TRY(store->engine->ops->hint(store->engine, &hint, &age_ns));
     wanted->stale = kms__cache_pin(store->cache, &wanted->lookup, pin->thread, hazard);
-    if (wanted->stale != NULL && kms__opened_is_of(wanted->stale, &hint)) {
+    if (wanted->stale != NULL && kms__opened_is_of(wanted->stale, &hint) &&
+        pin->now_ms < wanted->stale->expires_ms) {
         pin->opened = wanted->stale;
         return KMS_OK;
     }
@@ -269,6 +297,14 @@ kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE]
     kms__write_u32(&writer, version);
     wanted.lookup = (kms__lookup){KMS__LOOKUP_VERSION, {lookup, writer.len}};
     return find(store, &wanted, hazard, pin);
+}
+
+void kms__pin_note_use(const kms__pin *pin)
+{
+    int64_t hour_ms = pin->now_ms - pin->now_ms % HOUR_MS;
+
+    if (atomic_load_explicit(&pin->opened->last_use_ms, memory_order_relaxed) != hour_ms)
+        atomic_store_explicit(&pin->opened->last_use_ms, hour_ms, memory_order_relaxed);
 }
 
 void kms__pin_release(kms__pin *pin)

@@ -10,7 +10,9 @@
 typedef struct kms__pin {
     kms__thread *thread;
     unsigned hazard;
-    const kms__opened *opened;
+    kms__opened *opened;
+    /* The clock at the beginning of the call. */
+    int64_t now_ms;
 } kms__pin;
 
 /* Pins the primary version of the key that a reference names, for encrypting. hazard: which of
@@ -21,6 +23,9 @@ kms_status kms__pin_primary(kms_store *store, const char *keyref, unsigned hazar
  * version. */
 kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE], uint32_t version,
                             unsigned hazard, kms__pin *pin);
+
+/* Notes that the pinned version was used now. */
+void kms__pin_note_use(const kms__pin *pin);
 
 void kms__pin_release(kms__pin *pin);
 

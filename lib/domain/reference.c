@@ -1,6 +1,8 @@
 #include "domain/reference.h"
 #include "base/try.h"
 
+#include <kms/service.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ALIAS_PREFIX "alias/"
@@ -56,6 +58,38 @@ kms_status kms__alias_name_check(const char *alias)
             return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
                                  "\"%s\": an alias consists of A-Z a-z 0-9 _ - and /",
                                  shown(alias, buffer));
+    return KMS_OK;
+}
+
+kms_status kms__alias_prefix_check(const char *prefix)
+{
+    char buffer[SHOWN + 1];
+    size_t len = prefix != NULL ? strnlen(prefix, KMS_ALIAS_SIZE) : 0;
+    bool possible =
+        prefix != NULL && len < KMS_ALIAS_SIZE &&
+        strncmp(prefix, ALIAS_PREFIX, len < ALIAS_PREFIX_LEN ? len : ALIAS_PREFIX_LEN) == 0;
+
+    for (size_t i = ALIAS_PREFIX_LEN; possible && i < len; i++)
+        possible = allowed_in_alias(prefix[i]);
+    if (possible)
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "\"%s\": no alias begins so",
+                         prefix != NULL ? shown(prefix, buffer) : "NULL");
+}
+
+kms_status kms__service_alias(const char *service, char alias[KMS_ALIAS_SIZE])
+{
+    char buffer[SHOWN + 1];
+    size_t len = service != NULL ? strnlen(service, KMS_SERVICE_NAME_MAX + 1) : 0;
+    bool possible = len >= 1 && len <= KMS_SERVICE_NAME_MAX;
+
+    for (size_t i = 0; possible && i < len; i++)
+        possible = allowed_in_alias(service[i]);
+    if (!possible)
+        return kms_set_error(
+            KMS_ERR_INVALID_ARGUMENT, "\"%s\" is no service: 1 to %d of A-Z a-z 0-9 _ - and /",
+            service != NULL ? shown(service, buffer) : "NULL", KMS_SERVICE_NAME_MAX);
+    snprintf(alias, KMS_ALIAS_SIZE, RESERVED_PREFIX "/%s", service);
     return KMS_OK;
 }
 

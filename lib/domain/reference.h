@@ -24,6 +24,12 @@ kms_status kms__key_id_parse(const char *text, uint8_t key_id[KMS__ID_SIZE]);
 /* A well-formed alias name. */
 kms_status kms__alias_name_check(const char *alias);
 
+/* What a well-formed alias name can begin with. */
+kms_status kms__alias_prefix_check(const char *prefix);
+
+/* The alias of a service's own key. KMS_ERR_INVALID_ARGUMENT. */
+kms_status kms__service_alias(const char *service, char alias[KMS_ALIAS_SIZE]);
+
 /* A well-formed alias name that is not reserved for service-managed keys. */
 kms_status kms__alias_name_check_own(const char *alias);
 

@@ -2,18 +2,28 @@
 #ifndef KMS__DOMAIN_STATE_H
 #define KMS__DOMAIN_STATE_H
 
-#include "domain/key_record.h"
+#include "domain/version_record.h"
 
 #include <kms/would.h>
+
+/* The state that a key is in, by the clock when it was read. */
+kms_key_state kms__key_state(const kms__key *key);
+
+/* The state that a version is in; extra is that of its record. */
+kms_key_version_state kms__version_state(const kms__key *key, uint32_t number,
+                                         const kms__version_extra *extra);
+
+/* The lowest version that decrypts. */
+uint32_t kms__key_lowest_version(const kms__key *key);
 
 /* The bare status, without a sentence. */
 kms_status kms__state_allows(kms_key_state state, kms_operation operation);
 
 /* KMS_OK, or the law's status with a sentence that names the key (and the alias that led to it,
- * if any) and the way out. */
+ * if any) and the way out. What the key's origin and creator refuse comes before its state. */
 kms_status kms__key_allows(const kms__key *key, kms_operation operation, const char *keyref);
 
-/* Whether a version may encrypt and decrypt. */
+/* Whether a version may decrypt, or, the primary one, encrypt. */
 kms_status kms__version_allows(const kms__key *key, uint32_t number);
 
 #endif

@@ -1,13 +1,17 @@
 #include "domain/verify.h"
 #include "base/try.h"
 #include "domain/alias_record.h"
-#include "domain/key_record.h"
+#include "domain/description.h"
+#include "domain/last_use.h"
+#include "domain/tags.h"
+#include "domain/version_record.h"
 #include "wire/wire.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* The records are visited in the order of their tags: A, B, H, I, K, V. Each kind is checked
+/* The records are visited in the order of their tags: A, B, D, H, I, K, T, U, V. Each kind is checked
  * against those that it names, and all together against the header. */
 typedef struct visit {
     kms__txn *txn;
@@ -79,6 +83,20 @@ static kms_status check_index(visit *v, const kms__record_key *key)
     return st;
 }
 
+/* The primary version's expiry stands in both records. */
+static kms_status check_version_of(visit *v, const kms__key *key, uint32_t number)
+{
+    kms__version_extra extra;
+
+    KMS__TRY(kms__version_load(v->txn, key, number, v->cell, &extra, NULL));
+    sodium_memzero(v->cell, KMS__SECRET_CELL);
+    if (number == key->primary && extra.expires_ms != key->expires_ms)
+        return kms_set_error(KMS_ERR_CORRUPT,
+                             "key %s and its version %u tell different dates of expiry",
+                             kms__key_text(key).text, number);
+    return KMS_OK;
+}
+
 /* A key, with the material of each of its versions. */
 static kms_status check_key(visit *v, const kms__record_key *record_key)
 {
@@ -88,10 +106,9 @@ static kms_status check_key(visit *v, const kms__record_key *record_key)
     if (record_key->len != 1 + KMS__ID_SIZE)
         return damaged(record_key, "has no key's name");
     KMS__TRY(kms__key_load(v->txn, record_key->bytes + 1, &key, NULL));
-    for (uint32_t n = 1; n <= key.version_count && st == KMS_OK; n++) {
-        st = kms__material_load(v->txn, &key, n, v->cell, NULL);
-        sodium_memzero(v->cell, KMS__SECRET_CELL);
-    }
+    /* A purge that was cut short has taken some of them already. */
+    for (uint32_t n = 1; n <= key.version_count && st == KMS_OK && !key.purging; n++)
+        st = check_version_of(v, &key, n);
     kms__key_clear(&key);
     return st;
 }
@@ -125,6 +142,33 @@ static kms_status check_version(visit *v, const kms__record_key *record_key)
     if (number < 1 || number > v->owner.version_count)
         return damaged(record_key, "is no version of its key");
     return KMS_OK;
+}
+
+/* What a key has in a record of its own: can it be read, and is the key there? */
+static kms_status check_attribute(visit *v, const kms__record_key *record_key)
+{
+    const uint8_t *id = record_key->bytes + 1;
+    kms__record_key owner;
+    kms__last_uses uses;
+    kms__tags tags;
+    char *text = NULL;
+
+    if (record_key->len != 1 + KMS__ID_SIZE)
+        return damaged(record_key, "has no key's name");
+    owner = kms__key_record_key(id);
+    KMS__TRY(is_there(v, record_key, &owner));
+    switch (record_key->bytes[0]) {
+    case KMS__TAG_DESCRIPTION:
+        KMS__TRY(kms__description_load(v->txn, id, &text));
+        free(text);
+        return KMS_OK;
+    case KMS__TAG_TAGS:
+        return kms__tags_load(v->txn, id, &tags);
+    default:
+        KMS__TRY(kms__last_uses_load(v->txn, id, &uses));
+        kms__last_uses_clear(&uses);
+        return KMS_OK;
+    }
 }
 
 static kms_status check_boot(kms__txn *txn)
@@ -162,6 +206,10 @@ static kms_status check_record(visit *v, const kms__record_key *key)
         return check_key(v, key);
     case KMS__TAG_VERSION:
         return check_version(v, key);
+    case KMS__TAG_DESCRIPTION:
+    case KMS__TAG_TAGS:
+    case KMS__TAG_LAST_USE:
+        return check_attribute(v, key);
     default:
         return damaged(key, "is in the store");
     }

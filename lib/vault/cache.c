@@ -9,6 +9,8 @@
 #define WAYS 8
 /* Slots for each entry that may be there, so that few sets of WAYS overflow. */
 #define SLOTS_AN_ENTRY 2
+/* Uses remembered of entries that left; what is more is forgotten. */
+#define NOTES_MAX 4096
 
 typedef struct slot {
     /* A first look, without a pin; the pinned entry itself decides. */
@@ -29,6 +31,9 @@ struct kms__cache {
     uint64_t hand;
     kms__opened *retired;
     kms__opened *spare;
+    /* Made when it is first needed. */
+    kms__use_note *notes;
+    size_t note_count;
 };
 
 static uint64_t power_of_two_from(uint64_t least)
@@ -80,6 +85,7 @@ void kms__cache_close(kms__cache *cache)
         free(atomic_load(&cache->slots[i].entry));
     free_list(cache->retired);
     free_list(cache->spare);
+    free(cache->notes);
     free(cache->slots);
     pthread_mutex_destroy(&cache->mutex);
     free(cache);
@@ -139,8 +145,29 @@ void kms__cache_unpin(kms__thread *thread, unsigned hazard)
 
 /* The functions below run under the mutex. */
 
+/* Takes an entry's note; false if it was not used since. */
+static bool take_note(kms__opened *entry, kms__use_note *note)
+{
+    note->at_ms = atomic_exchange(&entry->last_use_ms, 0);
+    memcpy(note->key_id, entry->key_id, KMS__ID_SIZE);
+    note->version = entry->version;
+    note->encrypted = entry->kind == KMS__LOOKUP_REFERENCE;
+    return note->at_ms != 0;
+}
+
+static void keep_note(kms__cache *cache, kms__opened *entry)
+{
+    if (cache->notes == NULL)
+        cache->notes = malloc(NOTES_MAX * sizeof *cache->notes);
+    if (cache->notes != NULL && cache->note_count < NOTES_MAX &&
+        take_note(entry, &cache->notes[cache->note_count]))
+        cache->note_count++;
+}
+
 static void make_spare(kms__cache *cache, kms__opened *entry)
 {
+    if (atomic_load(&entry->last_use_ms) != 0)
+        keep_note(cache, entry);
     kms__secret_give(cache->secrets, entry->suite_key);
     memset(entry, 0, sizeof *entry);
     entry->next = cache->spare;
@@ -330,4 +357,51 @@ void kms__cache_drop(kms__cache *cache, const kms__opened *entry, kms__thread *t
             evict(cache, &set[way]);
     (void)collect_retired(cache);
     pthread_mutex_unlock(&cache->mutex);
+}
+
+/* Entries that were used since. */
+static size_t count_used(const kms__cache *cache)
+{
+    size_t used = 0;
+
+    for (uint64_t i = 0; i < (cache->set_mask + 1) * WAYS; i++) {
+        const kms__opened *entry = atomic_load(&cache->slots[i].entry);
+
+        if (entry != NULL && atomic_load(&entry->last_use_ms) != 0)
+            used++;
+    }
+    return used;
+}
+
+static void take_notes(kms__cache *cache, kms__use_note *all, size_t room, size_t *count)
+{
+    if (cache->note_count > 0)
+        memcpy(all, cache->notes, cache->note_count * sizeof *all);
+    *count = cache->note_count;
+    cache->note_count = 0;
+    for (uint64_t i = 0; i < (cache->set_mask + 1) * WAYS && *count < room; i++) {
+        kms__opened *entry = atomic_load(&cache->slots[i].entry);
+
+        if (entry != NULL && take_note(entry, &all[*count]))
+            ++*count;
+    }
+}
+
+kms_status kms__cache_collect_uses(kms__cache *cache, kms__use_note **notes, size_t *count)
+{
+    kms__use_note *all = NULL;
+    size_t room;
+
+    *count = 0;
+    pthread_mutex_lock(&cache->mutex);
+    room = cache->note_count + count_used(cache);
+    if (room > 0)
+        all = malloc(room * sizeof *all);
+    if (all != NULL)
+        take_notes(cache, all, room, count);
+    pthread_mutex_unlock(&cache->mutex);
+    if (room > 0 && all == NULL)
+        return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for the uses of %zu versions", room);
+    *notes = all;
+    return KMS_OK;
 }

@@ -36,12 +36,17 @@ typedef struct kms__lookup {
 /* Records that an entry was made from. */
 enum { KMS__MARK_ALIAS, KMS__MARK_KEY, KMS__MARK_VERSION, KMS__MARKS };
 
-/* A version opened for encrypting and decrypting. Nothing of it but the tag and the use bit
- * changes while it can be found. */
+/* A version opened for encrypting and decrypting. Nothing of it but the tag, the use bit and the
+ * last use changes while it can be found. */
 typedef struct kms__opened {
     uint64_t incarnation;
     _Atomic uint64_t number;
     _Atomic bool used;
+    /* When it was last used, to the hour, since this was last collected; 0: not. */
+    _Atomic int64_t last_use_ms;
+    /* What changes by time alone: from when on it may not be used, and is to be rotated. */
+    int64_t expires_ms;
+    int64_t rotate_at_ms;
     bool by_alias;
     uint8_t kind;
     uint16_t lookup_len;
@@ -87,6 +92,18 @@ void kms__cache_add(kms__cache *cache, kms__opened *entry, kms__thread *thread, 
  * pinned. The caller's own pin on it is taken away. */
 void kms__cache_drop(kms__cache *cache, const kms__opened *entry, kms__thread *thread,
                      unsigned hazard);
+
+/* A use of a version that an entry has seen. */
+typedef struct kms__use_note {
+    uint8_t key_id[KMS__ID_SIZE];
+    uint32_t version;
+    bool encrypted;
+    int64_t at_ms;
+} kms__use_note;
+
+/* Takes the notes of all entries, those that have left meanwhile too; malloc'd, the caller's to
+ * free. */
+kms_status kms__cache_collect_uses(kms__cache *cache, kms__use_note **notes, size_t *count);
 
 /* Whether the entry shows this revision. */
 static inline bool kms__opened_is_of(const kms__opened *entry, const kms_revision *revision)

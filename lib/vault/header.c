@@ -62,10 +62,12 @@ kms_status kms__header_open(const kms__seal *seal, kms_slice value, kms__header_
         return kms_set_error(KMS_ERR_CORRUPT, "the store's header record is damaged");
     KMS__TRY(kms__record_open(seal, kms__header_key(), value, block->plain));
     body = kms__read_u8(&reader);
-    if (body == KMS__HEADER_BODY)
+    if (body >= 1 && body <= KMS__HEADER_BODY)
         decode(&reader, &block->header);
     sodium_memzero(block->plain, sizeof block->plain);
-    if (body != KMS__HEADER_BODY)
+    if (body == 0)
+        return kms_set_error(KMS_ERR_CORRUPT, "the store's header record does not make sense");
+    if (body > KMS__HEADER_BODY)
         return kms_set_error(KMS_ERR_NEWER_FORMAT,
                              "the store's header has body format %u: use a newer libkms", body);
     return KMS_OK;

@@ -9,7 +9,8 @@
 #include "vault/boot.h"
 #include "vault/record.h"
 
-#define KMS__HEADER_BODY 1
+/* 2 has the same layout as 1, and says that the store may hold records of the letters D, T and U. */
+#define KMS__HEADER_BODY 2
 #define KMS__OPERATION_ID_SIZE 16
 #define KMS__OPERATIONS_KEPT 32
 #define KMS__SET_HASH_SIZE 32

@@ -188,7 +188,7 @@ static kms_status unlock(kms_store *store, kms_root *root)
 }
 
 static kms_status create_with(kms_store *store, kms_root *root, uint32_t flags,
-                              kms_strength strength, keys *k, boot_copy *boot)
+                              kms_strength strength, uint64_t changes, keys *k, boot_copy *boot)
 {
     kms__header_block *block = store->header_block;
     kms_backend_how how = how_to_open(store, flags);
@@ -200,6 +200,7 @@ static kms_status create_with(kms_store *store, kms_root *root, uint32_t flags,
                             boot->bytes, &boot->len));
     use_store_key(store, k->store_key);
     kms__header_new(&block->header, (kms_slice){boot->bytes, boot->len});
+    block->header.changes = changes;
     kms__header_seal(&seal, block, header);
     sodium_memzero(block, sizeof *block);
     records[0] = (kms_record){kms__boot_key(), {boot->bytes, boot->len}};
@@ -209,7 +210,10 @@ static kms_status create_with(kms_store *store, kms_root *root, uint32_t flags,
                             store->engine->ops->create(store->engine, &how, records, 2));
 }
 
-static kms_status create(kms_store *store, kms_root *root, uint32_t flags, kms_strength strength)
+/* Makes the store at the engine; its id, its generation and the changes that it begins with are
+ * set. */
+static kms_status create(kms_store *store, kms_root *root, uint32_t flags, kms_strength strength,
+                         uint64_t changes)
 {
     boot_copy *boot = malloc(sizeof *boot);
     keys k;
@@ -220,9 +224,7 @@ static kms_status create(kms_store *store, kms_root *root, uint32_t flags, kms_s
     st = take_keys(store, &k);
     if (st == KMS_OK) {
         randombytes_buf(k.store_key, KMS__STORE_KEY_SIZE);
-        randombytes_buf(store->id, sizeof store->id);
-        store->generation = FIRST_GENERATION;
-        st = create_with(store, root, flags, strength, &k, boot);
+        st = create_with(store, root, flags, strength, changes, &k, boot);
         give_keys(store, &k);
     }
     free(boot);
@@ -246,7 +248,9 @@ static kms_status open_or_create(kms_store *store, kms_root *root, uint32_t flag
     *created = false;
     if (st != KMS_ERR_NOT_FOUND || (flags & KMS_OPEN_CREATE) == 0)
         return st;
-    st = create(store, root, flags, strength);
+    randombytes_buf(store->id, sizeof store->id);
+    store->generation = FIRST_GENERATION;
+    st = create(store, root, flags, strength, 0);
     *created = st == KMS_OK;
     if (st != KMS_ERR_ALREADY_EXISTS || (flags & KMS_OPEN_EXCLUSIVE) != 0)
         return st;
@@ -265,4 +269,12 @@ kms_status kms__store_unlock(kms_store *store, kms_root *root, uint32_t flags,
         return kms_set_error(KMS_ERR_ALREADY_EXISTS,
                              "a store is there already, and KMS_OPEN_EXCLUSIVE was asked for");
     return unlock(store, root);
+}
+
+kms_status kms__store_create_successor(kms_store *store, kms_root *root, const kms_store *of,
+                                       uint64_t changes)
+{
+    memcpy(store->id, of->id, sizeof store->id);
+    store->generation = of->generation + 1;
+    return create(store, root, 0, KMS_STRENGTH_DEFAULT, changes);
 }

@@ -16,4 +16,9 @@ kms_status kms__store_unlock(kms_store *store, kms_root *root, uint32_t flags,
 /* Wipes and frees everything, the engine too. */
 void kms__store_free(kms_store *store);
 
+/* Instead of kms__store_unlock(): makes an empty store that has the id of another one and the next
+ * generation of its store key. `changes` is where its counter begins. KMS_ERR_ALREADY_EXISTS. */
+kms_status kms__store_create_successor(kms_store *store, kms_root *root, const kms_store *of,
+                                       uint64_t changes);
+
 #endif

@@ -102,6 +102,12 @@ static const char *name_of_key_record(kms__reader *rest, char tag, char name[KMS
                  kms__read_u32(rest), text);
     else if (tag == KMS__TAG_INDEX)
         snprintf(name, KMS__RECORD_NAME_SIZE, "an index record of key %s", text);
+    else if (tag == KMS__TAG_DESCRIPTION)
+        snprintf(name, KMS__RECORD_NAME_SIZE, "the description of key %s", text);
+    else if (tag == KMS__TAG_TAGS)
+        snprintf(name, KMS__RECORD_NAME_SIZE, "the tags of key %s", text);
+    else if (tag == KMS__TAG_LAST_USE)
+        snprintf(name, KMS__RECORD_NAME_SIZE, "the last use of key %s", text);
     else
         snprintf(name, KMS__RECORD_NAME_SIZE, "the record of key %s", text);
     return name;
@@ -121,8 +127,11 @@ const char *kms__record_name(kms_slice record_key, char name[KMS__RECORD_NAME_SI
         return "the store's boot record";
     case KMS__TAG_HEADER:
         return "the store's header record";
+    case KMS__TAG_DESCRIPTION:
     case KMS__TAG_INDEX:
     case KMS__TAG_KEY:
+    case KMS__TAG_LAST_USE:
+    case KMS__TAG_TAGS:
     case KMS__TAG_VERSION:
         return name_of_key_record(&reader, tag, name);
     default:

@@ -48,9 +48,12 @@ typedef struct kms__record_key {
 
 #define KMS__TAG_ALIAS 'A'
 #define KMS__TAG_BOOT 'B'
+#define KMS__TAG_DESCRIPTION 'D'
 #define KMS__TAG_HEADER 'H'
 #define KMS__TAG_INDEX 'I'
 #define KMS__TAG_KEY 'K'
+#define KMS__TAG_TAGS 'T'
+#define KMS__TAG_LAST_USE 'U'
 #define KMS__TAG_VERSION 'V'
 
 static inline kms_slice kms__record_slice(const kms__record_key *key)

@@ -35,7 +35,22 @@ struct kms_store {
     /* The largest change counter that this handle has seen. */
     _Atomic uint64_t changes_seen;
     kms__cache *cache;
+
+    /* Automatic rotation by encrypting calls: one attempt at a time, and after a failure the next
+     * one only when the time has come. */
+    struct {
+        atomic_flag busy;
+        _Atomic int64_t next_attempt_ms;
+        _Atomic uint64_t made;
+        _Atomic uint64_t put_off;
+        _Atomic int last_failure;
+    } rotation;
 };
+
+static inline int64_t kms__store_now(const kms_store *store)
+{
+    return store->clock.now_ms(store->clock.data);
+}
 
 /* KMS_ERR_FORKED in a child of the process that opened the store. */
 static inline kms_status kms__store_check(const kms_store *store)

@@ -20,10 +20,11 @@ kms_status kms__store_check_writable(const kms_store *store)
     return KMS_OK;
 }
 
-static kms_status begin(kms_store *store, unsigned mode, kms__txn *txn)
+static kms_status begin(kms_store *store, unsigned mode, int64_t now_ms, kms__txn *txn)
 {
     memset(txn, 0, sizeof *txn);
     txn->store = store;
+    txn->now_ms = now_ms;
     txn->seal = (kms__seal){store->id, store->generation, store->records_key};
     return store->engine->ops->begin(store->engine, mode, &txn->engine_txn, &txn->revision);
 }
@@ -77,12 +78,12 @@ static kms_status load_header(kms__txn *txn, kms__header_block *block, uint64_t 
 }
 
 /* header: room for the header, if it is wanted. */
-static kms_status read_once(kms_store *store, kms__txn_body *body, void *argument,
+static kms_status read_once(kms_store *store, int64_t now_ms, kms__txn_body *body, void *argument,
                             kms__header_block *header)
 {
     uint64_t seen = atomic_load(&store->changes_seen);
     kms__txn txn;
-    kms_status st = begin(store, KMS_TXN_READ, &txn);
+    kms_status st = begin(store, KMS_TXN_READ, now_ms, &txn);
 
     if (st == KMS_OK && header != NULL)
         st = load_header(&txn, header, seen);
@@ -97,12 +98,13 @@ static kms_status read_once(kms_store *store, kms__txn_body *body, void *argumen
 static kms_status read_with_retry(kms_store *store, kms__txn_body *body, void *argument,
                                   kms__header_block *header)
 {
+    int64_t now_ms = kms__store_now(store);
     kms__kept_error kept;
 
     kms__error_keep(&kept);
     kms__foreign_begin();
     for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        kms_status st = read_once(store, body, argument, header);
+        kms_status st = read_once(store, now_ms, body, argument, header);
 
         if (st == KMS_OK)
             kms__error_restore(&kept);
@@ -145,7 +147,8 @@ static kms_status commit(kms__txn *txn, const uint8_t operation[KMS__OPERATION_I
 
     if (txn->writes == 0)
         return KMS_OK;
-    kms__header_count(&txn->header->header, operation);
+    if (!txn->quiet)
+        kms__header_count(&txn->header->header, operation);
     changes = txn->header->header.changes;
     KMS__TRY(write_header(txn));
     engine_txn = txn->engine_txn;
@@ -156,23 +159,35 @@ static kms_status commit(kms__txn *txn, const uint8_t operation[KMS__OPERATION_I
     return st;
 }
 
-static kms_status write_once(kms_store *store, kms__txn_body *body, void *argument,
-                             const uint8_t operation[KMS__OPERATION_ID_SIZE])
+/* What is drawn before the first run of a change. */
+typedef struct draw {
+    uint8_t operation[KMS__OPERATION_ID_SIZE];
+    int64_t now_ms;
+} draw;
+
+static draw draw_for(const kms_store *store)
+{
+    draw drawn = {.now_ms = kms__store_now(store)};
+
+    randombytes_buf(drawn.operation, sizeof drawn.operation);
+    return drawn;
+}
+
+static kms_status write_once(kms_store *store, bool wait, kms__txn_body *body, void *argument,
+                             const draw *drawn)
 {
     uint64_t seen = atomic_load(&store->changes_seen);
-    unsigned mode = KMS_TXN_WRITE;
+    unsigned mode = wait ? KMS_TXN_WRITE : KMS_TXN_WRITE | KMS_TXN_NOWAIT;
     kms__txn txn;
     kms_status st;
 
-    if (store->busy_timeout_ms == 0)
-        mode |= KMS_TXN_NOWAIT;
-    st = begin(store, mode, &txn);
+    st = begin(store, mode, drawn->now_ms, &txn);
     if (st == KMS_OK)
         st = load_header(&txn, store->header_block, seen);
     if (st == KMS_OK)
         st = body(&txn, argument);
     if (st == KMS_OK)
-        st = commit(&txn, operation);
+        st = commit(&txn, drawn->operation);
     end_without_trace(&txn);
     return st;
 }
@@ -193,12 +208,13 @@ static kms_status look_for_operation(kms__txn *txn, void *argument)
 /* Finding the operation proves that it was applied. Not finding it proves nothing: it may be on
  * its way, or older than those that the header keeps. */
 /* The caller holds the gate, and so the store's header block. */
-static kms_status settle_unknown(kms_store *store, const uint8_t *operation)
+static kms_status settle_unknown(kms_store *store, const draw *drawn)
 {
-    settle look = {operation, false};
+    settle look = {drawn->operation, false};
 
     for (unsigned attempt = 0; attempt < SETTLE_ATTEMPTS; attempt++) {
-        if (read_once(store, look_for_operation, &look, store->header_block) == KMS_OK &&
+        if (read_once(store, drawn->now_ms, look_for_operation, &look, store->header_block) ==
+                KMS_OK &&
             look.found)
             return KMS_OK;
         back_off(attempt + 4);
@@ -209,14 +225,13 @@ static kms_status settle_unknown(kms_store *store, const uint8_t *operation)
 
 static kms_status write_with_retry(kms_store *store, kms__txn_body *body, void *argument)
 {
-    uint8_t operation[KMS__OPERATION_ID_SIZE];
+    draw drawn = draw_for(store);
 
-    randombytes_buf(operation, sizeof operation);
     for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        kms_status st = write_once(store, body, argument, operation);
+        kms_status st = write_once(store, store->busy_timeout_ms != 0, body, argument, &drawn);
 
         if (st == KMS_ERR_COMMIT_UNKNOWN)
-            return settle_unknown(store, operation);
+            return settle_unknown(store, &drawn);
         if (st != KMS_ERR_CONFLICT)
             return st;
         back_off(attempt);
@@ -241,6 +256,24 @@ kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argumen
     return st;
 }
 
+kms_status kms__store_try_write(kms_store *store, kms__txn_body *body, void *argument)
+{
+    draw drawn = draw_for(store);
+    kms__kept_error kept;
+    kms_status st;
+
+    KMS__TRY(kms__gate_enter(&store->gate, 0));
+    kms__error_keep(&kept);
+    kms__foreign_begin();
+    st = write_once(store, false, body, argument, &drawn);
+    if (st == KMS_OK)
+        kms__error_restore(&kept);
+    else
+        st = kms__foreign_end("engine", store->engine->ops->name, st);
+    kms__gate_leave(&store->gate);
+    return st;
+}
+
 static kms_status get(kms__txn *txn, const kms__record_key *key, kms_slice *value)
 {
     return txn->store->engine->ops->get(txn->engine_txn, kms__record_slice(key), value);
@@ -254,23 +287,29 @@ kms_status kms__txn_mark(kms__txn *txn, const kms__record_key *key, uint8_t mark
     return kms__record_mark(kms__record_slice(key), value, mark);
 }
 
-kms_status kms__txn_read(kms__txn *txn, const kms__record_key *key, void *plain, size_t len,
-                         uint8_t mark[KMS__MARK_SIZE])
+kms_status kms__txn_read_either(kms__txn *txn, const kms__record_key *key, void *plain,
+                                size_t least, size_t most, uint8_t mark[KMS__MARK_SIZE])
 {
     char name[KMS__RECORD_NAME_SIZE];
     kms_slice value;
 
     KMS__TRY(get(txn, key, &value));
-    if (value.len > len + KMS__RECORD_OVERHEAD)
+    if (value.len > most + KMS__RECORD_OVERHEAD)
         return kms_set_error(KMS_ERR_NEWER_FORMAT,
                              "%s is longer than this libkms knows: use a newer one",
                              kms__record_name(kms__record_slice(key), name));
-    if (value.len < len + KMS__RECORD_OVERHEAD)
+    if (value.len != most + KMS__RECORD_OVERHEAD && value.len != least + KMS__RECORD_OVERHEAD)
         return kms_set_error(KMS_ERR_CORRUPT, "%s is damaged",
                              kms__record_name(kms__record_slice(key), name));
     if (mark != NULL)
         KMS__TRY(kms__record_mark(kms__record_slice(key), value, mark));
     return kms__record_open(&txn->seal, kms__record_slice(key), value, plain);
+}
+
+kms_status kms__txn_read(kms__txn *txn, const kms__record_key *key, void *plain, size_t len,
+                         uint8_t mark[KMS__MARK_SIZE])
+{
+    return kms__txn_read_either(txn, key, plain, len, len, mark);
 }
 
 kms_status kms__txn_read_alloc(kms__txn *txn, const kms__record_key *key, uint8_t **plain,

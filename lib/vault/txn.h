@@ -13,11 +13,16 @@ typedef struct kms__txn {
     kms_store *store;
     kms_txn *engine_txn;
     kms_revision revision;
+    /* The store's clock, read once before the first run began. */
+    int64_t now_ms;
     kms__seal seal;
     /* NULL in kms__store_read(). A copy of the transaction's own, wiped when it ends. */
     kms__header_block *header;
     size_t writes;
     size_t bytes;
+    /* Set by a body whose change is no news to anybody: it is not counted, nor looked for if its
+     * outcome is unknown. */
+    bool quiet;
 } kms__txn;
 
 typedef kms_status kms__txn_body(kms__txn *txn, void *argument);
@@ -29,6 +34,9 @@ kms_status kms__store_read(kms_store *store, kms__txn_body *body, void *argument
  * no trace. Runs it again after KMS_ERR_CONFLICT, bounded; finds out what became of a commit of
  * unknown outcome where the store can tell. */
 kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argument);
+
+/* As kms__store_write(), but only if nobody else is writing: KMS_ERR_BUSY at once, and one attempt. */
+kms_status kms__store_try_write(kms_store *store, kms__txn_body *body, void *argument);
 
 /* As kms__store_read(), with the header opened and checked against a rollback. Waits for the
  * handle's changes, and they for it: there is one header block. */
@@ -42,6 +50,10 @@ kms_status kms__txn_mark(kms__txn *txn, const kms__record_key *key, uint8_t mark
  * without a sentence. */
 kms_status kms__txn_read(kms__txn *txn, const kms__record_key *key, void *plain, size_t len,
                          uint8_t mark[KMS__MARK_SIZE]);
+
+/* As kms__txn_read(), for a record whose older form is shorter: its length is one of two. */
+kms_status kms__txn_read_either(kms__txn *txn, const kms__record_key *key, void *plain,
+                                size_t least, size_t most, uint8_t mark[KMS__MARK_SIZE]);
 
 /* Opens a record of any length into malloc'd memory, the caller's to free. */
 kms_status kms__txn_read_alloc(kms__txn *txn, const kms__record_key *key, uint8_t **plain,

@@ -1,7 +1,7 @@
 #include "api_fixture.h"
 
 #include "base/id.h"
-#include "domain/key_record.h"
+#include "domain/version_record.h"
 
 #include <file_backend/file_backend.h>
 #include <stdio.h>
@@ -430,6 +430,28 @@ typedef struct new_state {
     unsigned state;
 } new_state;
 
+/* The date of expiry stands in two records. */
+static kms_status set_expiry(kms__txn *txn, kms__key *key, int64_t expires_ms)
+{
+    kms__version_extra extra;
+    kms_status st;
+
+    if (key->expires_ms == expires_ms)
+        return KMS_OK;
+    key->expires_ms = expires_ms;
+    st = kms__version_extra_load(txn, key, key->primary, &extra);
+    extra.expires_ms = expires_ms;
+    return st == KMS_OK ? kms__version_extra_save(txn, key, key->primary, &extra) : st;
+}
+
+static kms_status set_key_state(kms__txn *txn, kms__key *key, unsigned state)
+{
+    key->deletion_ms = state == KMS_KEY_PENDING_DELETION ? INT64_C(1) << 50 : 0;
+    if (state != KMS_KEY_PENDING_DELETION && state != KMS_KEY_PENDING_IMPORT)
+        key->base = (kms_key_state)state;
+    return set_expiry(txn, key, state == KMS_KEY_PENDING_IMPORT ? 1 : 0);
+}
+
 static kms_status set_state(kms__txn *txn, void *argument)
 {
     const new_state *wanted = argument;
@@ -439,10 +461,11 @@ static kms_status set_state(kms__txn *txn, void *argument)
     if (st != KMS_OK)
         return st;
     if (wanted->version == 0)
-        key.state = (kms_key_state)wanted->state;
+        st = set_key_state(txn, &key, wanted->state);
     else
         key.versions[wanted->version - 1].state = (kms_key_version_state)wanted->state;
-    st = kms__key_save(txn, &key);
+    if (st == KMS_OK)
+        st = kms__key_save(txn, &key);
     kms__key_clear(&key);
     return st;
 }

@@ -86,6 +86,14 @@ void engine_before(engine_control *control, engine_call kind, engine_callback *c
     pthread_mutex_unlock(&control->mutex);
 }
 
+void engine_watch_puts(engine_control *control, engine_put_callback *callback, void *data)
+{
+    pthread_mutex_lock(&control->mutex);
+    control->puts.callback = callback;
+    control->puts.data = data;
+    pthread_mutex_unlock(&control->mutex);
+}
+
 /* --- what every call goes through ---------------------------------------------------------- */
 
 /* With the mutex held: does the fault meet this call? */
@@ -205,11 +213,25 @@ static kms_status wrapper_scan(kms_txn *txn, kms_slice from, size_t limit, kms_r
                             : inner->backend->ops->scan(inner, from, limit, records, count);
 }
 
+static void show_put(engine_control *control, kms_slice key, kms_slice value)
+{
+    engine_put_callback *callback;
+    void *data;
+
+    pthread_mutex_lock(&control->mutex);
+    callback = control->puts.callback;
+    data = control->puts.data;
+    pthread_mutex_unlock(&control->mutex);
+    if (callback != NULL)
+        callback(data, key, value);
+}
+
 static kms_status wrapper_put(kms_txn *txn, kms_slice key, kms_slice value)
 {
     kms_status status = enter(control_of(txn), ENGINE_PUT);
     kms_txn *inner = inner_of(txn);
 
+    show_put(control_of(txn), key, value);
     return status != KMS_OK ? status : inner->backend->ops->put(inner, key, value);
 }
 

@@ -44,6 +44,9 @@ typedef enum engine_outcome { ENGINE_CERTAIN, ENGINE_APPLIED, ENGINE_DROPPED } e
 
 typedef void engine_callback(void *data);
 
+/* What a put() was called with; borrowed for the callback. */
+typedef void engine_put_callback(void *data, kms_slice key, kms_slice value);
+
 /* Read the first two as you like; change all but silent only through the functions below. */
 typedef struct engine_control {
     atomic_ulong calls[ENGINE_CALLS];
@@ -68,6 +71,10 @@ typedef struct engine_control {
         engine_callback *callback;
         void *data;
     } before[ENGINE_CALLS];
+    struct {
+        engine_put_callback *callback;
+        void *data;
+    } puts;
 } engine_control;
 
 void engine_control_init(engine_control *control);
@@ -103,5 +110,9 @@ void engine_commit_unknown(engine_control *control, bool applied);
  * setting. */
 void engine_before(engine_control *control, engine_call kind, engine_callback *callback,
                    void *data);
+
+/* Shows callback (NULL: no more) every record that is put, on the calling thread, also if the put is
+ * made to fail or its transaction is never committed. */
+void engine_watch_puts(engine_control *control, engine_put_callback *callback, void *data);
 
 #endif

@@ -1,0 +1,11 @@
+/* Copying every record of a store into another one, sealed anew. */
+#ifndef KMS__VAULT_RESEAL_H
+#define KMS__VAULT_RESEAL_H
+
+#include "vault/txn.h"
+
+/* Makes the target, a new handle, the successor of a store with all its records, from one snapshot.
+ * The target's engine has no store yet. */
+kms_status kms__store_reseal(kms_store *store, kms_store *target, kms_root *root);
+
+#endif
