@@ -49,6 +49,8 @@ typedef struct engine_control {
     atomic_ulong calls[ENGINE_CALLS];
     /* Transactions begun and neither committed nor aborted yet. */
     atomic_long open_txns;
+    /* Writing transactions that were asked for without KMS_TXN_NOWAIT. */
+    atomic_ulong patient_begins;
 
     /* The rest is the wrapper's. */
     pthread_mutex_t mutex;
