@@ -169,6 +169,17 @@ static kms_status no_such_version(const kms__key *key, uint32_t number)
                          number, text, key->version_count);
 }
 
+/* Only who encrypts rotates. */
+static void set_rest(const kms__key *key, bool encrypting, kms__opened *entry)
+{
+    kms__rest rest = {INT64_MIN, KMS__NEVER};
+
+    if (encrypting)
+        rest = kms__rotation_rest(key);
+    atomic_store(&entry->rest_from_ms, rest.from_ms);
+    atomic_store(&entry->rest_until_ms, rest.until_ms);
+}
+
 static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *entry)
 {
     bool encrypting = wanted->lookup.kind == KMS__LOOKUP_REFERENCE;
@@ -185,7 +196,8 @@ static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *
         st = no_such_version(&key, number);
     if (st == KMS_OK)
         st = open_version(txn, &key, number, entry);
-    entry->rotate_at_ms = encrypting && st == KMS_OK ? kms__rotation_due(&key) : KMS__NEVER;
+    if (st == KMS_OK)
+        set_rest(&key, encrypting, entry);
     kms__key_clear(&key);
     KMS__TRY(st);
     entry->kind = (uint8_t)wanted->lookup.kind;

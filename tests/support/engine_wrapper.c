@@ -178,6 +178,8 @@ static kms_status wrapper_begin(kms_backend *backend, unsigned mode, kms_txn **t
     kms_status status = enter(wrapper->control, writes ? ENGINE_BEGIN_WRITE : ENGINE_BEGIN_READ);
     struct wrapper_txn *begun;
 
+    if (writes && (mode & KMS_TXN_NOWAIT) == 0)
+        atomic_fetch_add(&wrapper->control->patient_begins, 1);
     if (status != KMS_OK)
         return status;
     begun = malloc(sizeof *begun);

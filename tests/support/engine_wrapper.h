@@ -54,6 +54,8 @@ typedef struct engine_control {
     atomic_long open_txns;
     /* Calls that are made to fail leave no sentence. Yours to change. */
     bool silent;
+    /* Writing transactions that were asked for without KMS_TXN_NOWAIT. */
+    atomic_ulong patient_begins;
 
     /* The rest is the wrapper's. */
     pthread_mutex_t mutex;

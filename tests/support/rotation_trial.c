@@ -1,0 +1,72 @@
+#include "rotation_trial.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT "still a secret"
+
+#if KMS_HAVE_LMDB
+#define SHARED_ENGINE "lmdb"
+#else
+#define SHARED_ENGINE "file"
+#endif
+
+static int64_t tell(void *data)
+{
+    hand_clock *hand = data;
+
+    return atomic_load(&hand->now_ms);
+}
+
+kms_clock hand_clock_of(hand_clock *hand)
+{
+    return (kms_clock){KMS_CLOCK_VERSION, hand, tell};
+}
+
+kms_store *rotation_open(place *p, hand_clock *hand, uint32_t flags)
+{
+    kms_open_options options = KMS_OPEN_OPTIONS_INIT;
+    kms_clock clock = hand_clock_of(hand);
+    kms_store *store = NULL;
+
+    options.clock = &clock;
+    fixture_ok(place_try_open(p, &store, flags, &options));
+    return store;
+}
+
+void rotation_place_init_shared(place *p)
+{
+    const char *wanted = getenv("KMS_TEST_BACKEND");
+
+    /* An engine in memory has one handle at a time. */
+    if (wanted == NULL || wanted[0] == '\0' || strcmp(wanted, "memory") == 0)
+        ck_assert_int_eq(setenv("KMS_TEST_BACKEND", SHARED_ENGINE, 1), 0);
+    place_init(p);
+}
+
+void rotation_create_key(kms_store *store, uint32_t days, char key_id[KMS_KEY_ID_SIZE])
+{
+    kms_create_key_options options = KMS_CREATE_KEY_OPTIONS_INIT;
+
+    options.rotation_days = days;
+    fixture_ok(kms_create_key(store, &options, key_id));
+}
+
+uint32_t rotation_encrypt(kms_store *store, const char *keyref)
+{
+    uint8_t blob[KMS_CIPHERTEXT_SIZE(sizeof TEXT)];
+    size_t len = fixture_encrypt(store, keyref, TEXT, blob, sizeof blob);
+    kms_blob_info info;
+
+    fixture_opens_as(store, blob, len, TEXT);
+    fixture_ok(kms_inspect_blob(blob, len, &info));
+    return info.key_version;
+}
+
+kms_store_info rotation_store_info(kms_store *store)
+{
+    kms_store_info info = {.version = KMS_STORE_INFO_VERSION};
+
+    fixture_ok(kms_get_store_info(store, &info));
+    return info;
+}
