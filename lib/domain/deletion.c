@@ -90,10 +90,6 @@ static kms_status cancel(kms__txn *txn, kms__key *key, const void *argument, boo
     (void)txn;
     (void)argument;
     (void)changed;
-    if (key->purging)
-        return kms_set_error(KMS_ERR_INVALID_STATE,
-                             "key %s is being purged: some of its material is gone",
-                             kms__key_text(key).text);
     key->deletion_ms = 0;
     return KMS_OK;
 }
