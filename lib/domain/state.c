@@ -148,7 +148,7 @@ static const char *why(const kms__key *key, kms_key_state state, kms_status stat
 static bool waits_for_purge(const kms__key *key, kms_operation operation)
 {
     return key->purging && operation != KMS_OP_PURGE_KEY && operation != KMS_OP_DESCRIBE_KEY &&
-           operation != KMS_OP_DELETE_ALIAS && operation != KMS_OP_CANCEL_KEY_DELETION;
+           operation != KMS_OP_DELETE_ALIAS;
 }
 
 kms_status kms__key_allows(const kms__key *key, kms_operation operation, const char *keyref)
@@ -164,7 +164,7 @@ kms_status kms__key_allows(const kms__key *key, kms_operation operation, const c
     if (st == KMS_OK)
         return KMS_OK;
     because = why(key, state, st);
-    if (operation == KMS_OP_CANCEL_KEY_DELETION || operation == KMS_OP_PURGE_KEY)
+    if (!key->purging && (operation == KMS_OP_CANCEL_KEY_DELETION || operation == KMS_OP_PURGE_KEY))
         because = "is not scheduled for deletion";
     if (keyref != NULL && strncmp(keyref, "alias/", 6) == 0)
         return kms_set_error(st, "key %s, which %s points to, %s", kms__key_text(key).text, keyref,
