@@ -270,6 +270,101 @@ START_TEST(test_store_of_0_1_goes_on)
 }
 END_TEST
 
+/* A day long after the store was made. */
+static int64_t later_ms = INT64_C(1900000000000);
+
+static int64_t tell_later(void *data)
+{
+    return *(int64_t *)data;
+}
+
+static kms_store *open_later(const char *path, const uint8_t *root_key)
+{
+    const kms_clock clock = {KMS_CLOCK_VERSION, &later_ms, tell_later};
+    kms_open_options options = KMS_OPEN_OPTIONS_INIT;
+    kms_backend *engine;
+    kms_store *store;
+    kms_root *root;
+
+    options.clock = &clock;
+    trial_ok(kms_lmdb_backend(&engine, path, NULL));
+    trial_ok(kms_root_raw(&root, root_key, KMS_ROOT_KEY_SIZE));
+    trial_ok(kms_open(&store, engine, root, 0, &options));
+    return store;
+}
+
+/* The answer to the recorded blobs of that version. */
+static void blobs_of_version_are(kms_store *store, const fixture_record *all, const char *key_id,
+                                 uint64_t number, kms_status wanted)
+{
+    unsigned found = 0;
+
+    for (const fixture_record *record = fixture_find(all, "blob"); record != NULL;
+         record = fixture_find(record->next, "blob")) {
+        size_t len, opened_len;
+        uint8_t *bytes, opened[256];
+        fixture_context context;
+
+        if (strcmp(fixture_text(record, "key-id"), key_id) != 0 ||
+            fixture_number(record, "key-version") != number)
+            continue;
+        bytes = fixture_bytes(record, "blob-bytes", &len);
+        trial_is(kms_decrypt(store, fixture_context_of(record, &context), bytes, len, opened,
+                             sizeof opened, &opened_len),
+                 wanted);
+        free(bytes);
+        found++;
+    }
+    ck_assert_uint_gt(found, 0);
+}
+
+/* Their records have no date, source or state before: they get them with the first change. */
+START_TEST(test_versions_of_0_1_live_on)
+{
+    const fixture_record *all = fixture_read("store-0.1.txt");
+    uint8_t root_key[KMS_ROOT_KEY_SIZE];
+    kms_key_version_info info;
+    kms_alias_info alias;
+    kms_store *store;
+    const char *path;
+    int64_t due;
+
+    if (!machine_reads_the_file())
+        return;
+    path = copied("store-0.1.kms");
+    fixture_exactly(fixture_find(all, "store"), "root-key", root_key, sizeof root_key);
+    store = open_later(path, root_key);
+    trial_ok(kms_describe_alias(store, "alias/there-and/back", &alias));
+    blobs_of_version_are(store, all, alias.key_id, 1, KMS_OK);
+    trial_ok(kms_disable_key_version(store, alias.key_id, 1));
+    blobs_of_version_are(store, all, alias.key_id, 1, KMS_ERR_DISABLED);
+    trial_ok(kms_schedule_key_version_destruction(store, alias.key_id, 1, 7, &due));
+    trial_ok(kms_cancel_key_version_destruction(store, alias.key_id, 1));
+    blobs_of_version_are(store, all, alias.key_id, 1, KMS_ERR_DISABLED);
+    trial_ok(kms_enable_key_version(store, alias.key_id, 1));
+    blobs_of_version_are(store, all, alias.key_id, 1, KMS_OK);
+    trial_ok(kms_describe_key_version(store, alias.key_id, 1, &info));
+    ck_assert_int_eq(info.source, KMS_MATERIAL_DRAWN);
+    ck_assert_int_eq(info.expires_ms, 0);
+    trial_ok(kms_set_minimum_version(store, alias.key_id, 2, 0));
+    blobs_of_version_are(store, all, alias.key_id, 1, KMS_ERR_DISABLED);
+    blobs_of_version_are(store, all, alias.key_id, 2, KMS_OK);
+    trial_ok(kms_set_minimum_version(store, alias.key_id, 0, 0));
+    trial_ok(kms_update_primary_version(store, alias.key_id, 2));
+    trial_ok(kms_schedule_key_version_destruction(store, alias.key_id, 1, 7, &due));
+    later_ms = due;
+    trial_ok(kms_purge_key_version(store, alias.key_id, 1, due));
+    blobs_of_version_are(store, all, alias.key_id, 1, KMS_ERR_DESTROYED);
+    blobs_of_version_are(store, all, alias.key_id, 2, KMS_OK);
+    kms_close(store);
+    store = open_later(path, root_key);
+    trial_ok(kms_verify(store));
+    trial_ok(kms_describe_key_version(store, alias.key_id, 1, &info));
+    ck_assert_int_eq(info.state, KMS_KEY_VERSION_DESTROYED);
+    kms_close(store);
+}
+END_TEST
+
 static kms_status open_passphrase(kms_store **store, const char *path, const uint8_t *passphrase,
                                   size_t len)
 {
@@ -307,6 +402,7 @@ int main(void)
         test_store_of_0_1_holds_what_it_held,
         test_store_of_0_1_opens_under_its_root_key_alone,
         test_store_of_0_1_goes_on,
+        test_versions_of_0_1_live_on,
         test_passphrase_store_of_0_1_opens,
     };
 

@@ -107,6 +107,10 @@ typedef struct kms__use_note {
  * free. */
 kms_status kms__cache_collect_uses(kms__cache *cache, kms__use_note **notes, size_t *count);
 
+/* Takes notes back that could not be written down. Some are forgotten where they are more than the
+ * cache could have made, or where memory is short. */
+void kms__cache_keep_uses(kms__cache *cache, const kms__use_note *notes, size_t count);
+
 /* Whether the entry shows this revision. */
 static inline bool kms__opened_is_of(const kms__opened *entry, const kms_revision *revision)
 {
