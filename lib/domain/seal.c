@@ -29,6 +29,22 @@ kms_status kms__check_blob_room(size_t plain_len, const void *blob, size_t blob_
     return KMS_OK;
 }
 
+kms_status kms__blob_seal_under(const kms__pin *pin, kms_blob_kind kind,
+                                kms__associated *associated, kms_slice plain, uint8_t *blob)
+{
+    kms_status st;
+
+    memcpy(blob, pin->opened->blob_prefix, KMS__BLOB_PREFIX);
+    blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
+    kms__nonce(pin->thread, blob + KMS__BLOB_NONCE_AT);
+    st = kms__aead_seal(pin->opened->suite, pin->opened->suite_key, blob + KMS__BLOB_NONCE_AT,
+                        kms__associated_end(associated, blob), plain, blob + KMS__BLOB_HEADER);
+    kms__pin_note_use(pin);
+    if (st != KMS_OK)
+        memset(blob, 0, KMS__BLOB_HEADER);
+    return st;
+}
+
 kms_status kms__blob_seal(kms_store *store, const char *keyref, kms_blob_kind kind,
                           const kms_context *context, kms_slice plain, uint8_t *blob)
 {
@@ -38,15 +54,8 @@ kms_status kms__blob_seal(kms_store *store, const char *keyref, kms_blob_kind ki
 
     KMS__TRY(kms__associated_begin(context, &associated));
     KMS__TRY(kms__pin_for_encrypting(store, keyref, 0, &pin));
-    memcpy(blob, pin.opened->blob_prefix, KMS__BLOB_PREFIX);
-    blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
-    kms__nonce(pin.thread, blob + KMS__BLOB_NONCE_AT);
-    st = kms__aead_seal(pin.opened->suite, pin.opened->suite_key, blob + KMS__BLOB_NONCE_AT,
-                        kms__associated_end(&associated, blob), plain, blob + KMS__BLOB_HEADER);
-    kms__pin_note_use(&pin);
+    st = kms__blob_seal_under(&pin, kind, &associated, plain, blob);
     kms__pin_release(&pin);
-    if (st != KMS_OK)
-        memset(blob, 0, KMS__BLOB_HEADER);
     return st;
 }
 
@@ -76,6 +85,16 @@ static kms_status open_under(const kms__opened *opened, unsigned kinds, kms__ass
                           kms__associated_end(associated, blob->header), blob->sealed, plain);
 }
 
+kms_status kms__blob_open_under(const kms__pin *pin, unsigned kinds, kms__associated *associated,
+                                const kms__blob *blob, uint8_t *plain)
+{
+    kms_status st = open_under(pin->opened, kinds, associated, blob, plain);
+
+    if (st == KMS_OK)
+        kms__pin_note_use(pin);
+    return st == KMS_ERR_INVALID_CIPHERTEXT ? does_not_open(blob, associated->context_len > 0) : st;
+}
+
 kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *associated,
                           const kms__blob *blob, uint8_t *plain)
 {
@@ -83,11 +102,7 @@ kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *ass
     kms_status st;
 
     KMS__TRY(kms__pin_version(store, blob->key_id, blob->key_version, 0, &pin));
-    st = open_under(pin.opened, kinds, associated, blob, plain);
-    if (st == KMS_OK)
-        kms__pin_note_use(&pin);
+    st = kms__blob_open_under(&pin, kinds, associated, blob, plain);
     kms__pin_release(&pin);
-    if (st == KMS_ERR_INVALID_CIPHERTEXT)
-        return does_not_open(blob, associated->context_len > 0);
     return st;
 }
