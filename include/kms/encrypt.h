@@ -113,6 +113,38 @@ KMS_API KMS_MUST_CHECK kms_status kms_decrypt_expecting(
     kms_store *store, const char *expected_key_id, const kms_context *context, const void *blob,
     size_t blob_len, void *plain, size_t plain_size, size_t *plain_len, kms_key_used *used);
 
+/**
+ * ReEncrypt: opens a blob and seals its plaintext anew under the primary version of a key, without
+ * showing it to the caller. The new blob is of the same kind: data, or a data key.
+ *
+ * @param store                open store
+ * @param source_context       the pairs that the blob was made with; NULL for none
+ * @param blob                 from kms_encrypt() or kms_generate_data_key()
+ * @param blob_len             bytes
+ * @param keyref               the destination: key id, or alias in full; the blob's own key too
+ * @param destination_context  the pairs to bind to the new blob; NULL for none
+ * @param out                  caller's buffer, which must not overlap blob
+ * @param out_size             its size, at least blob_len
+ * @param[out] out_len         bytes written, blob_len
+ * @param[out] source          the key and version that opened blob; NULL if not wanted
+ *
+ * On failure *out_len and *source are untouched, and out is unchanged or zero.
+ *
+ * The states of both keys count: the source's as for kms_decrypt(), and then the destination's as for
+ * kms_encrypt(). The statuses are those of both.
+ *
+ * @retval KMS_OK
+ * @retval KMS_ERR_INVALID_CIPHERTEXT  as kms_decrypt(); and a blob of another kind
+ * @retval those of kms_decrypt() and kms_encrypt()
+ *
+ * Threads: any number may share store. A plaintext of more than 1,024 bytes takes locked memory of
+ * its size for the call. Since 0.2. Source: Alibaba Cloud KMS, ReEncrypt.
+ */
+KMS_API KMS_MUST_CHECK kms_status
+kms_re_encrypt(kms_store *store, const kms_context *source_context, const void *blob,
+               size_t blob_len, const char *keyref, const kms_context *destination_context,
+               void *out, size_t out_size, size_t *out_len, kms_key_used *source);
+
 KMS_END_DECLS
 
 #endif

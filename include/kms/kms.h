@@ -28,9 +28,11 @@
 #include <kms/alias.h>
 #include <kms/backend.h>
 #include <kms/base.h>
+#include <kms/batch.h>
 #include <kms/blob.h>
 #include <kms/clock.h>
 #include <kms/context.h>
+#include <kms/data_key.h>
 #include <kms/deletion.h>
 #include <kms/encrypt.h>
 #include <kms/import.h>
