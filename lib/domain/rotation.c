@@ -35,8 +35,7 @@ static int64_t schedule_start(const kms__key *key)
 /* Clocks of one machine may differ by so much without anything being wrong. */
 static bool lies_in_the_future(const kms__key *key, int64_t date_ms)
 {
-    return date_ms > key->now_ms &&
-           (uint64_t)date_ms - (uint64_t)key->now_ms > (uint64_t)DAY_MS;
+    return date_ms > key->now_ms && (uint64_t)date_ms - (uint64_t)key->now_ms > (uint64_t)DAY_MS;
 }
 
 /* From where an interval leads to the next version. */
