@@ -95,6 +95,29 @@ manual_rotation()
     [[ $? -eq 2 && ! -e $folder/none.kms ]] || fail 'manual_rotation ran without a passphrase'
 }
 
+# Year by year another version encrypts, and everything since the first year opens.
+automatic_rotation()
+{
+    local folder=$scratch/automatic_rotation out=$scratch/automatic_rotation.out year
+    mkdir "$folder"
+    PASSPHRASE='a passphrase of the test' "$examples/automatic_rotation" "$folder/app.kms" >"$out" 2>&1 ||
+        { fail 'automatic_rotation failed'; cat "$out"; return; }
+    in_file "alias/MyAppKey is key $uuid, which rotates every 365 days" "$out"
+    diff <(sed -n '2,11p' "$out") \
+        <(for ((year = 0; year < 10; year++)); do
+            printf '%s: version %d encrypts, until %s; %d records open, of %d versions\n' \
+                "$(date -u -d "2026-01-01 + $((365 * year)) days" +%F)" $((year + 1)) \
+                "$(date -u -d "2026-01-01 + $((365 * year + 365)) days" +%F)" \
+                $((12 * year + 12)) $((year + 1))
+        done) || fail 'automatic_rotation did not rotate once a year'
+    in_file '2040-11-23: after five years without use, version 11 encrypts' "$out"
+    [[ $(wc -l <"$out") -eq 12 ]] || { fail 'automatic_rotation said more'; cat "$out"; }
+    absent 'medical record' "$folder"/*
+    PASSPHRASE=x "$examples/automatic_rotation" "$folder/app.kms" >"$out" 2>&1 &&
+        fail 'automatic_rotation took a store that was there'
+    grep -q '^KMS_ERR_ALREADY_EXISTS: ' "$out" || { fail 'it said:'; cat "$out"; }
+}
+
 # quickstart ARGUMENT... : a run that must succeed; what it said is then in quickstart.out
 quickstart()
 {
@@ -264,6 +287,7 @@ quickstart_in_a_temporary_directory()
 listed_in_the_readme
 twenty_lines
 manual_rotation
+automatic_rotation
 quickstart_in_a_directory
 quickstart_and_other_files
 quickstart_in_a_temporary_directory

@@ -318,8 +318,7 @@ START_TEST(a_key_that_has_all_its_versions_holds_up_no_other)
     setup();
     hand.now_ms = T0;
     rotation_create_key(store, 30, full);
-    for (uint32_t i = 1; i < KMS_KEY_VERSIONS_MAX; i++)
-        fixture_rotate(store, full);
+    rotation_fill_versions(store, full);
     hand.now_ms = DUE_MS;
     engine_reset_counts(&here.control);
     for (int i = 0; i < 10; i++)

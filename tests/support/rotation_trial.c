@@ -1,5 +1,7 @@
 #include "rotation_trial.h"
 
+#include "domain/keys.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +52,41 @@ void rotation_create_key(kms_store *store, uint32_t days, char key_id[KMS_KEY_ID
 
     options.rotation_days = days;
     fixture_ok(kms_create_key(store, &options, key_id));
+}
+
+typedef struct addition {
+    uint8_t id[KMS__ID_SIZE];
+    kms__key_seed seed;
+    uint32_t count;
+} addition;
+
+/* Versions of the same material: nobody tells them apart by it. */
+static kms_status add_versions(kms__txn *txn, void *argument)
+{
+    addition *a = argument;
+    kms__key key;
+    kms_status st = kms__key_load(txn, a->id, &key, NULL);
+
+    if (st != KMS_OK)
+        return st;
+    for (int i = 0; i < 50 && key.version_count < KMS_KEY_VERSIONS_MAX && st == KMS_OK; i++)
+        st = kms__key_renew(txn, &key, &a->seed);
+    a->count = key.version_count;
+    if (st == KMS_OK)
+        st = kms__key_save(txn, &key);
+    kms__key_clear(&key);
+    return st;
+}
+
+void rotation_fill_versions(kms_store *store, const char *key_id)
+{
+    addition a = {.count = 0};
+
+    ck_assert(kms__id_parse(key_id, a.id));
+    fixture_ok(kms__key_seed_draw(store, NULL, &a.seed));
+    while (a.count < KMS_KEY_VERSIONS_MAX)
+        fixture_ok(kms__store_write(store, add_versions, &a));
+    kms__key_seed_wipe(store, &a.seed);
 }
 
 uint32_t rotation_encrypt(kms_store *store, const char *keyref)

@@ -28,6 +28,9 @@ void rotation_place_init_shared(place *p);
 /* Makes a key that rotates by itself every so many days. */
 void rotation_create_key(kms_store *store, uint32_t days, char key_id[KMS_KEY_ID_SIZE]);
 
+/* Gives a key all the versions that it can have. */
+void rotation_fill_versions(kms_store *store, const char *key_id);
+
 /* Encrypts, sees that what it made opens, and gives the version that the blob names. */
 uint32_t rotation_encrypt(kms_store *store, const char *keyref);
 
