@@ -118,7 +118,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_purge_key(kms_store *store, const char *ke
  * neither the old store key nor old copies of its records open in it.
  *
  * The copy has the same store id and content, and the next store-key generation. It is read from
- * one snapshot. For an LMDB store: close every handle of the old store, rename() the copy into its
+ * one snapshot, which is checked first as kms_verify() does. For an LMDB store: close every handle of the old store, rename() the copy into its
  * place and delete the old file and its backups (shred(1), or the whole disk, if the medium allows).
  * If this call fails or is killed, delete what stands at the target.
  *
