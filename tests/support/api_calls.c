@@ -1,4 +1,5 @@
 #include "api_calls.h"
+#include "rotation_trial.h"
 
 #include <string.h>
 
@@ -13,6 +14,8 @@ void api_calls_stage(kms_store *store, api_stage *stage)
     fixture_ok(kms_create_alias(store, "alias/a", stage->a));
     fixture_ok(kms_create_alias(store, "alias/b", stage->b));
     fixture_ok(kms_disable_key(store, stage->b));
+    rotation_create_key(store, 30, stage->c);
+    rotation_make_due(store, stage->c);
 }
 
 /* What outputs hold before a call, and must hold after a failure. */
@@ -213,6 +216,30 @@ static kms_status decrypt_plainly(kms_store *store, const api_stage *stage)
         sizeof plain);
 }
 
+static kms_status set_rotation_policy(kms_store *store, const api_stage *stage)
+{
+    return kms_update_rotation_policy(store, stage->a, true, 90);
+}
+
+/* Once it has succeeded, no key is due. */
+static kms_status rotate_due(kms_store *store, const api_stage *stage)
+{
+    kms_rotation_result results[2];
+    size_t count;
+    kms_status st;
+
+    fill(&count, sizeof count);
+    st = untouched_unless_ok(kms_rotate_due(store, NULL, results, 2, &count, NULL), &count,
+                             sizeof count);
+    if (st != KMS_OK || count == 0)
+        return st;
+    if (count != 1 || strcmp(results[0].key_id, stage->c) != 0)
+        ck_abort_msg("another key than c is due");
+    if ((results[0].status == KMS_OK) != (results[0].key_version != 0))
+        ck_abort_msg("a version is reported with a failure, or none without");
+    return results[0].status;
+}
+
 static kms_status store_info(kms_store *store, const api_stage *stage)
 {
     kms_store_info info;
@@ -280,6 +307,8 @@ const api_call api_calls[] = {
     {"kms_encrypt", encrypt, false, 5},
     {"kms_decrypt_expecting", decrypt, false, 4},
     {"kms_decrypt", decrypt_plainly, false, 4},
+    {"kms_update_rotation_policy", set_rotation_policy, true, 7},
+    {"kms_rotate_due", rotate_due, true, 14},
     {"kms_get_store_info", store_info, false, 2},
     {"kms_verify", verify, false, 20},
     {"kms_would, create", would_create, false, 2},

@@ -8,15 +8,19 @@
 #include "api_fixture.h"
 
 /* What stands on the stage: alias/a points to key a, which is enabled and has two versions; alias/b
- * points to key b, which is disabled. */
+ * points to key b, which is disabled; the rotation of key c, which no alias points to, is due. */
 typedef struct api_stage {
-    char a[KMS_KEY_ID_SIZE], b[KMS_KEY_ID_SIZE];
+    char a[KMS_KEY_ID_SIZE], b[KMS_KEY_ID_SIZE], c[KMS_KEY_ID_SIZE];
     /* Of key a's first version, in which TEXT stands. */
     uint8_t blob[KMS_CIPHERTEXT_SIZE(16)];
     size_t blob_len;
 } api_stage;
 
 void api_calls_stage(kms_store *store, api_stage *stage);
+
+/* Changes that setting the stage makes, and the keys on it. */
+#define API_STAGE_CHANGES 8
+#define API_STAGE_KEYS 3
 
 typedef struct api_call {
     const char *name;

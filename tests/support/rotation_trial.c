@@ -54,6 +54,28 @@ void rotation_create_key(kms_store *store, uint32_t days, char key_id[KMS_KEY_ID
     fixture_ok(kms_create_key(store, &options, key_id));
 }
 
+static kms_status move_start(kms__txn *txn, void *argument)
+{
+    const uint8_t *id = argument;
+    kms__key key;
+    kms_status st = kms__key_load(txn, id, &key, NULL);
+
+    if (st != KMS_OK)
+        return st;
+    key.rotation_start_ms = 1;
+    st = kms__key_save(txn, &key);
+    kms__key_clear(&key);
+    return st;
+}
+
+void rotation_make_due(kms_store *store, const char *key_id)
+{
+    uint8_t id[KMS__ID_SIZE];
+
+    ck_assert(kms__id_parse(key_id, id));
+    fixture_ok(kms__store_write(store, move_start, id));
+}
+
 typedef struct addition {
     uint8_t id[KMS__ID_SIZE];
     kms__key_seed seed;

@@ -28,6 +28,9 @@ void rotation_place_init_shared(place *p);
 /* Makes a key that rotates by itself every so many days. */
 void rotation_create_key(kms_store *store, uint32_t days, char key_id[KMS_KEY_ID_SIZE]);
 
+/* Makes a key that has a policy, but no rotation yet, due by whatever clock after 1972. */
+void rotation_make_due(kms_store *store, const char *key_id);
+
 /* Gives a key all the versions that it can have. */
 void rotation_fill_versions(kms_store *store, const char *key_id);
 
