@@ -226,13 +226,17 @@ static void *write_for_ever(void *unused)
 {
     uint8_t blob[200];
     size_t len;
+    kms_status st;
 
     (void)unused;
-    while (!atomic_load(&stop))
-        if (kms_create_key_version(store, stage.a, NULL) == KMS_ERR_LIMIT_EXCEEDED ||
+    while (!atomic_load(&stop)) {
+        /* On a slow machine it gets all that it can have. */
+        st = kms_create_key_version(store, stage.a, NULL);
+        if ((st != KMS_OK && st != KMS_ERR_LIMIT_EXCEEDED) ||
             kms_disable_key(store, stage.b) != KMS_OK || kms_enable_key(store, stage.b) != KMS_OK ||
             kms_encrypt(store, "alias/a", NULL, "x", 1, blob, sizeof blob, &len) != KMS_OK)
             return (void *)1;
+    }
     return NULL;
 }
 
