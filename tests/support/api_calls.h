@@ -8,13 +8,22 @@
 #include "api_fixture.h"
 
 /* What stands on the stage: alias/a points to key a, which is enabled and has two versions; alias/b
- * points to key b, which is disabled. */
+ * points to key b, which is disabled. The deletion of key scheduled is scheduled; key service is
+ * service-managed. */
 typedef struct api_stage {
     char a[KMS_KEY_ID_SIZE], b[KMS_KEY_ID_SIZE];
+    char scheduled[KMS_KEY_ID_SIZE], service[KMS_KEY_ID_SIZE];
     /* Of key a's first version, in which TEXT stands. */
     uint8_t blob[KMS_CIPHERTEXT_SIZE(16)];
     size_t blob_len;
+    /* How many the store counts when the stage is set. */
+    uint64_t changes;
 } api_stage;
+
+#define API_STAGE_KEYS 4
+
+/* The one call that a conflict ends: it reads one long snapshot, which has no second. */
+#define API_COPY_RESEALED "kms_copy_resealed"
 
 void api_calls_stage(kms_store *store, api_stage *stage);
 
