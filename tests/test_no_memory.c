@@ -207,7 +207,7 @@ static void finish(void)
 /* --- calls ------------------------------------------------------------------------------------- */
 
 /* api_calls' length. */
-#define CALLS 28
+#define CALLS 36
 
 static void check_in_order(uint64_t changes)
 {
@@ -234,7 +234,7 @@ START_TEST(a_call_is_whole_or_nothing_whichever_allocation_fails)
         fired = end_failing();
         ck_assert_msg(st == (fired ? KMS_ERR_NO_MEMORY : KMS_OK), "%s, allocation %u: %s (%s)",
                       call->name, nth, kms_status_name(st), kms_error_message());
-        check_in_order(API_STAGE_CHANGES + (!fired && call->changes ? 1u : 0u));
+        check_in_order(stage.changes + (!fired && call->changes ? 1 : 0));
     }
     ck_assert_uint_ge(nth, 3);
     finish();
@@ -255,7 +255,7 @@ START_TEST(no_memory_at_all_is_survived_as_well)
         ck_assert_uint_gt(end_failing(), 0);
         fixture_is(st, KMS_ERR_NO_MEMORY);
     }
-    check_in_order(API_STAGE_CHANGES);
+    check_in_order(stage.changes);
     finish();
 }
 END_TEST
@@ -334,6 +334,14 @@ START_TEST(failing_calls_lose_nothing)
 }
 END_TEST
 
+/* The engine frees what it dropped with its next transaction: the last one must always be the same,
+ * or the new ids of others, which are drawn, would be counted. */
+static unsigned count_live(void)
+{
+    ck_assert_int_eq(kms_enable_key(store, stage.b), KMS_ERR_STORAGE);
+    return live_count;
+}
+
 START_TEST(a_call_gives_its_secrets_back)
 {
     unsigned before;
@@ -344,13 +352,13 @@ START_TEST(a_call_gives_its_secrets_back)
     engine_fail(&here.control, ENGINE_COMMIT, 1, KMS_ERR_STORAGE, true);
     for (size_t i = 0; i < api_call_count; i++)
         (void)!api_calls[i].perform(store, &stage);
-    before = live_count;
+    before = count_live();
     for (int turn = 0; turn < 300; turn++)
         for (size_t i = 0; i < api_call_count; i++)
             if (api_calls[i].changes)
                 ck_assert_int_eq(api_calls[i].perform(store, &stage), KMS_ERR_STORAGE);
+    ck_assert_uint_eq(count_live(), before);
     (void)engine_disarm(&here.control);
-    ck_assert_uint_eq(live_count, before);
     finish();
 }
 END_TEST

@@ -1,4 +1,4 @@
-#include "api_calls.h"
+#include "api_calls_deletion.h"
 #include "rotation_trial.h"
 
 #include <string.h>
@@ -16,6 +16,8 @@ void api_calls_stage(kms_store *store, api_stage *stage)
     fixture_ok(kms_disable_key(store, stage->b));
     rotation_create_key(store, 30, stage->c);
     rotation_make_due(store, stage->c);
+    api_deletion_stage(store, stage);
+    stage->changes = fixture_changes(store);
 }
 
 /* What outputs hold before a call, and must hold after a failure. */
@@ -316,5 +318,13 @@ const api_call api_calls[] = {
     {"kms_would, delete", would_delete, false, 4},
     {"kms_would, describe", would_describe, false, 3},
     {"kms_would, encrypt", would_encrypt, false, 5},
+    {"kms_schedule_key_deletion", api_schedule_key, true, 7},
+    {"kms_cancel_key_deletion", api_cancel_key, true, 7},
+    {"kms_set_deletion_protection", api_protect_key, true, 7},
+    {"kms_service_key, new", api_new_service, true, 13},
+    {"kms_service_key, there", api_old_service, false, 2},
+    {"kms_find_keys, due", api_find_due, false, 6},
+    {"kms_would, schedule", api_would_schedule, false, 3},
+    {API_COPY_RESEALED, api_copy_resealed, false, 20},
 };
 const size_t api_call_count = sizeof api_calls / sizeof *api_calls;

@@ -8,19 +8,24 @@
 #include "api_fixture.h"
 
 /* What stands on the stage: alias/a points to key a, which is enabled and has two versions; alias/b
- * points to key b, which is disabled; the rotation of key c, which no alias points to, is due. */
+ * points to key b, which is disabled; the rotation of key c, which no alias points to, is due. The
+ * deletion of key scheduled is scheduled; key service is service-managed. */
 typedef struct api_stage {
     char a[KMS_KEY_ID_SIZE], b[KMS_KEY_ID_SIZE], c[KMS_KEY_ID_SIZE];
+    char scheduled[KMS_KEY_ID_SIZE], service[KMS_KEY_ID_SIZE];
     /* Of key a's first version, in which TEXT stands. */
     uint8_t blob[KMS_CIPHERTEXT_SIZE(16)];
     size_t blob_len;
+    /* How many the store counts when the stage is set. */
+    uint64_t changes;
 } api_stage;
 
-void api_calls_stage(kms_store *store, api_stage *stage);
+#define API_STAGE_KEYS 5
 
-/* Changes that setting the stage makes, and the keys on it. */
-#define API_STAGE_CHANGES 8
-#define API_STAGE_KEYS 3
+/* The one call that a conflict ends: it reads one long snapshot, which has no second. */
+#define API_COPY_RESEALED "kms_copy_resealed"
+
+void api_calls_stage(kms_store *store, api_stage *stage);
 
 typedef struct api_call {
     const char *name;
