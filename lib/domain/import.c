@@ -10,15 +10,9 @@
 
 _Static_assert(BATCH + 2 < KMS_TXN_WRITES_MAX, "a batch fits a transaction");
 
-/* A version that never had material has no commitment yet. */
-static bool is_unbound(const kms__key_version *version)
-{
-    return sodium_is_zero(version->commitment, sizeof version->commitment) == 1;
-}
-
 static bool has_first(const kms__key *key)
 {
-    return key->version_count > 0 && !is_unbound(&key->versions[0]);
+    return key->version_count > 0 && !kms__key_version_is_unbound(&key->versions[0]);
 }
 
 /* The version that has or had this material; 0 if none. */
@@ -44,7 +38,7 @@ static kms_status put_material(kms__txn *txn, kms__key *key, uint32_t number,
     KMS__TRY(kms__version_extra_load(txn, key, number, &extra));
     extra.source = incoming->extra.source;
     extra.expires_ms = incoming->extra.expires_ms;
-    if (is_unbound(version))
+    if (kms__key_version_is_unbound(version))
         kms__version_commitment(key->id, number, incoming->material, version->commitment);
     version->has_material = true;
     if (number == key->primary)
