@@ -36,7 +36,9 @@ static kms_status put_material(kms__txn *txn, kms__key *key, uint32_t number,
 
     /* What was scheduled stays scheduled. */
     KMS__TRY(kms__version_extra_load(txn, key, number, &extra));
-    extra.source = incoming->extra.source;
+    /* What was in the clear once is not made better by a wrapping. */
+    if (extra.source != KMS_MATERIAL_RAW)
+        extra.source = incoming->extra.source;
     extra.expires_ms = incoming->extra.expires_ms;
     if (kms__key_version_is_unbound(version))
         kms__version_commitment(key->id, number, incoming->material, version->commitment);
