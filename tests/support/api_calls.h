@@ -5,16 +5,23 @@
 #ifndef KMS_TESTS_API_CALLS_H
 #define KMS_TESTS_API_CALLS_H
 
-#include "api_fixture.h"
+#include "import_fixture.h"
 
 /* What stands on the stage: alias/a points to key a, which is enabled and has two versions; alias/b
- * points to key b, which is disabled. */
+ * points to key b, which is disabled. Key imported has material, key waiting has none yet. */
 typedef struct api_stage {
     char a[KMS_KEY_ID_SIZE], b[KMS_KEY_ID_SIZE];
+    char imported[KMS_KEY_ID_SIZE], waiting[KMS_KEY_ID_SIZE];
     /* Of key a's first version, in which TEXT stands. */
     uint8_t blob[KMS_CIPHERTEXT_SIZE(16)];
     size_t blob_len;
+    /* For key imported and key waiting; with either comes new material in a sealed box. */
+    import_parcel new_version, first_material;
+    /* How many the store counts when the stage is set. */
+    uint64_t changes;
 } api_stage;
+
+#define API_STAGE_KEYS 4
 
 void api_calls_stage(kms_store *store, api_stage *stage);
 
