@@ -67,18 +67,25 @@ twenty_lines()
 
 manual_rotation()
 {
-    local folder=$scratch/manual_rotation out a b
+    local folder=$scratch/manual_rotation out i key
+    local -a a b
     mkdir "$folder"
     out=$scratch/manual_rotation.out
     PASSPHRASE='a passphrase of the test' "$examples/manual_rotation" "$folder/app.kms" >"$out" 2>&1 ||
         { fail 'manual_rotation failed'; cat "$out"; return; }
-    a=$(sed -nE "s/^1\. .*CMK-A: ($uuid)$/\1/p" "$out")
-    b=$(sed -nE "s/^1\. .*CMK-B: ($uuid)$/\1/p" "$out")
-    [[ -n $a && -n $b && $a != "$b" ]] || fail "manual_rotation made the keys '$a' and '$b'"
+    # A key that was drawn, an imported one, and a service's.
+    mapfile -t a < <(sed -nE "s/^1\. .*CMK-A: ($uuid)$/\1/p" "$out")
+    mapfile -t b < <(sed -nE "s/^1\. .*CMK-B: ($uuid)$/\1/p" "$out")
+    [[ $(printf '%s\n' "${a[@]}" "${b[@]}" | sort -u | wc -l) -eq 6 && ${#a[@]} -eq 3 ]] ||
+        fail "manual_rotation made the keys '${a[*]}' and '${b[*]}'"
+    diff <(grep -E '^(A|An) .*key' "$out") - <<<$'A key that libkms drew\nAn imported key\nA service\'s key' ||
+        fail 'manual_rotation did not take a key of each origin'
     # Before the rotation all five are of A; after it the old ones still are, the new ones of B.
     diff <(sed -nE "s/^ +([a-z_]+) +opened with key ($uuid), version 1$/\1 \2/p" "$out") \
-        <(for key in "$a" "$a" "$b"; do
-            printf "%s $key\n" id_card credit_card home_address object tls_profile
+        <(for i in 0 1 2; do
+            for key in "${a[i]}" "${a[i]}" "${b[i]}"; do
+                printf "%s $key\n" id_card credit_card home_address object tls_profile
+            done
         done) || fail 'manual_rotation opened something with another key'
     absent 'a passphrase of the test' "$folder"/*
     absent '11010519491231002X' "$folder"/*

@@ -27,6 +27,8 @@ typedef enum kms_key_version_state {
 
 /** How a version came by its material. Since 0.2. */
 typedef enum kms_material_source {
+    /** It waits for its first import. */
+    KMS_MATERIAL_NONE = 0,
     /** libkms drew it. */
     KMS_MATERIAL_DRAWN = 1,
     /** Imported in a sealed box. */

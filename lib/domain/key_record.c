@@ -2,6 +2,7 @@
 #include "base/try.h"
 #include "wire/wire.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,6 +241,11 @@ kms_status kms__key_version_of(const kms__key *key, uint32_t number, kms__key_ve
                              kms__key_text(key).text, number, key->version_count);
     *version = &key->versions[number - 1];
     return KMS_OK;
+}
+
+bool kms__key_version_is_unbound(const kms__key_version *version)
+{
+    return sodium_is_zero(version->commitment, sizeof version->commitment) == 1;
 }
 
 kms_status kms__key_append_version(kms__key *key, const kms__key_version *version)

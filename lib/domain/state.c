@@ -129,7 +129,8 @@ static const char *why(const kms__key *key, kms_key_state state, kms_status stat
         return key->purging ? "is being purged: kms_purge_key() finishes it"
                             : "is scheduled for deletion: kms_cancel_key_deletion() takes it back";
     case KMS_KEY_PENDING_IMPORT:
-        if (key->version_count == 0)
+        if (key->version_count == 0 ||
+            kms__key_version_is_unbound(&key->versions[key->primary - 1]))
             return "waits for its material: kms_import_key_material() brings it";
         return key->versions[key->primary - 1].has_material
                    ? "waits for its material, which has expired: kms_import_key_material() brings "

@@ -17,6 +17,11 @@ void api_calls_stage(kms_store *store, api_stage *stage)
     rotation_create_key(store, 30, stage->c);
     rotation_make_due(store, stage->c);
     api_deletion_stage(store, stage);
+    import_create(store, stage->waiting);
+    import_create(store, stage->imported);
+    import_raw(store, stage->imported, 1, 0);
+    import_pack(store, stage->imported, KMS_WRAPPING_SEALED_BOX, 2, &stage->new_version);
+    import_pack(store, stage->waiting, KMS_WRAPPING_SEALED_BOX, 3, &stage->first_material);
     stage->changes = fixture_changes(store);
 }
 
@@ -242,6 +247,51 @@ static kms_status rotate_due(kms_store *store, const api_stage *stage)
     return results[0].status;
 }
 
+static kms_status get_parameters(kms_store *store, const api_stage *stage)
+{
+    kms_import_parameters parameters;
+
+    fill(&parameters, sizeof parameters);
+    return untouched_unless_ok(
+        kms_get_parameters_for_import(store, stage->waiting, KMS_WRAPPING_SEALED_BOX, &parameters),
+        &parameters, sizeof parameters);
+}
+
+static kms_status import_first(kms_store *store, const api_stage *stage)
+{
+    return kms_import_key_material(store, stage->waiting, &stage->first_material.import);
+}
+
+static kms_status import_again(kms_store *store, const api_stage *stage)
+{
+    return import_try_raw(store, stage->imported, 1, INT64_MAX);
+}
+
+static kms_status import_version(kms_store *store, const api_stage *stage)
+{
+    uint32_t number;
+
+    fill(&number, sizeof number);
+    return untouched_unless_ok(
+        kms_import_key_version(store, stage->imported, &stage->new_version.import, &number),
+        &number, sizeof number);
+}
+
+static kms_status delete_material(kms_store *store, const api_stage *stage)
+{
+    return kms_delete_key_material(store, stage->imported, 1);
+}
+
+static kms_status delete_all_material(kms_store *store, const api_stage *stage)
+{
+    return kms_delete_key_material(store, stage->imported, 0);
+}
+
+static kms_status would_import(kms_store *store, const api_stage *stage)
+{
+    return kms_would(store, KMS_OP_IMPORT_KEY_VERSION, stage->imported);
+}
+
 static kms_status store_info(kms_store *store, const api_stage *stage)
 {
     kms_store_info info;
@@ -311,6 +361,13 @@ const api_call api_calls[] = {
     {"kms_decrypt", decrypt_plainly, false, 4},
     {"kms_update_rotation_policy", set_rotation_policy, true, 7},
     {"kms_rotate_due", rotate_due, true, 14},
+    {"kms_get_parameters_for_import", get_parameters, false, 2},
+    {"kms_import_key_material, the first", import_first, true, 10},
+    {"kms_import_key_material, again", import_again, true, 10},
+    {"kms_import_key_version", import_version, true, 10},
+    {"kms_delete_key_material", delete_material, true, 10},
+    {"kms_delete_key_material, all", delete_all_material, true, 10},
+    {"kms_would, import", would_import, false, 3},
     {"kms_get_store_info", store_info, false, 2},
     {"kms_verify", verify, false, 20},
     {"kms_would, create", would_create, false, 2},
