@@ -18,6 +18,8 @@
 #define MESSAGES 1000000u
 /* Where everything takes many times as long. */
 #define WATCHED_MESSAGES 100000u
+/* At most, between two changes. */
+#define MESSAGES_A_CHANGE 400
 #define VERSIONS 120u
 #define PLAIN_SIZE 8
 
@@ -33,6 +35,8 @@ typedef struct scene {
     _Atomic uint64_t turn;
     _Atomic unsigned target;
     key_scene keys[2];
+    /* Messages so far: changes keep step with them, however busy the machine. */
+    _Atomic uint64_t messages;
     _Atomic bool over;
     char ids[2][KMS_KEY_ID_SIZE];
     const char *path;
@@ -144,6 +148,12 @@ static kms_status change(kms_store *store, scene *s, uint64_t *random)
     }
 }
 
+static void wait_for_messages(const scene *s, uint64_t wanted)
+{
+    while (!s->over && s->messages < wanted)
+        usleep(100);
+}
+
 static int keep_changing(void *argument)
 {
     scene *s = argument;
@@ -154,7 +164,7 @@ static int keep_changing(void *argument)
         s->turn++;
         trial_must(change(store, s, &random) == KMS_OK);
         s->turn++;
-        usleep((useconds_t)(draw(&random) % 6000));
+        wait_for_messages(s, s->messages + draw(&random) % MESSAGES_A_CHANGE);
     }
     for (unsigned at = 0; at < 2; at++) {
         trial_must(switch_key(store, s, at, false) == KMS_OK);
@@ -253,6 +263,7 @@ static void use(user *u, unsigned messages)
 
     for (unsigned i = 0; i < messages; i++) {
         encrypt(u, i);
+        u->s->messages++;
         if (i % 16 == 0 && u->made > 0)
             look_back(u, draw(&random));
     }

@@ -8,7 +8,9 @@
 #include "api_fixture.h"
 
 /* What stands on the stage: alias/a points to key a, which is enabled and has two versions; alias/b
- * points to key b, which is disabled. */
+ * points to key b, which is disabled and has three: the first is disabled, the second scheduled to be
+ * destroyed. Key a has a tag, key b a description. */
+#define API_STAGE_CHANGES 12
 typedef struct api_stage {
     char a[KMS_KEY_ID_SIZE], b[KMS_KEY_ID_SIZE];
     /* Of key a's first version, in which TEXT stands. */
