@@ -207,7 +207,7 @@ static void finish(void)
 /* --- calls ------------------------------------------------------------------------------------- */
 
 /* api_calls' length. */
-#define CALLS 43
+#define CALLS 59
 
 static void check_in_order(uint64_t changes)
 {
@@ -363,6 +363,32 @@ START_TEST(a_call_gives_its_secrets_back)
 }
 END_TEST
 
+/* What was noted is not lost with it. */
+START_TEST(a_flush_of_last_uses_is_taken_up_again_whichever_allocation_fails)
+{
+    kms_key_version_info info;
+    unsigned nth, fired = 1;
+
+    if (!setup())
+        return;
+    for (nth = 1; fired > 0; nth++) {
+        kms_status st;
+
+        fixture_ok(kms_describe_key_version(store, stage.a, 1, &info));
+        ck_assert_int_eq(info.last_encrypt_ms, 0);
+        fail_at(nth, false);
+        st = kms_flush_last_use(store);
+        fired = end_failing();
+        ck_assert_int_eq(st, fired ? KMS_ERR_NO_MEMORY : KMS_OK);
+        check_in_order(stage.changes);
+    }
+    ck_assert_uint_ge(nth, 5);
+    fixture_ok(kms_describe_key_version(store, stage.a, 1, &info));
+    ck_assert_int_gt(info.last_encrypt_ms, 0);
+    finish();
+}
+END_TEST
+
 static kms_status make_raw_root(void)
 {
     kms_root *root = NULL;
@@ -450,6 +476,7 @@ int main(void)
     const fixture_test tests[] = {
         {a_call_is_whole_or_nothing_whichever_allocation_fails, CALLS},
         {no_memory_at_all_is_survived_as_well, 0},
+        {a_flush_of_last_uses_is_taken_up_again_whichever_allocation_fails, 0},
         {opening_loses_nothing_whichever_allocation_fails, 2},
         {failing_calls_lose_nothing, 0},
         {a_call_gives_its_secrets_back, 0},

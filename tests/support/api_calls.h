@@ -8,7 +8,9 @@
 #include "import_fixture.h"
 
 /* What stands on the stage: alias/a points to key a, which is enabled and has two versions; alias/b
- * points to key b, which is disabled; the rotation of key c, which no alias points to, is due. The
+ * points to key b, which is disabled and has three: the first is disabled, the second scheduled to be
+ * destroyed. Key a has a tag, key b a description. The rotation of key c, which no alias points to, is
+ * due. The
  * deletion of key scheduled is scheduled; key service is service-managed; key imported has material,
  * key waiting has none yet. */
 typedef struct api_stage {
