@@ -4,8 +4,10 @@
 
 #include "vault/txn.h"
 
-/* Makes the target, a new handle, the successor of a store with all its records, from one snapshot.
- * The target's engine has no store yet. */
-kms_status kms__store_reseal(kms_store *store, kms_store *target, kms_root *root);
+/* Makes the target, a new handle, the successor of a store with all its records, from one snapshot
+ * that passes the check: a header of its own vouches for whatever is copied. The target's engine has
+ * no store yet. */
+kms_status kms__store_reseal(kms_store *store, kms_store *target, kms_root *root,
+                             kms__txn_body *check);
 
 #endif
