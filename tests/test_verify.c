@@ -511,5 +511,5 @@ int main(void)
         {a_warm_key_does_not_outlive_its_records, 3},
     };
 
-    return fixture_main("verify", tests, sizeof tests / sizeof *tests, 60);
+    return fixture_main("verify", tests, sizeof tests / sizeof *tests, 120);
 }
