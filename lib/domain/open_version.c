@@ -12,6 +12,7 @@
 
 #define VERSION_LOOKUP_SIZE (KMS__ID_SIZE + 4)
 #define HOUR_MS (INT64_C(3600) * 1000)
+#define DAY_MS (24 * HOUR_MS)
 
 /* What is wanted, and what came of it. */
 typedef struct request {
@@ -46,6 +47,11 @@ static kms_status mark_is_unchanged(kms__txn *txn, const kms__record_key *key, c
     return KMS_OK;
 }
 
+static bool is_in_time(const kms__opened *entry, int64_t now_ms)
+{
+    return now_ms >= entry->valid_from_ms && now_ms < entry->expires_ms;
+}
+
 /* Whether the records that an entry was made from stand unchanged in this snapshot. Equal sealed
  * bytes are equal contents, so nothing has to be unsealed. */
 static kms_status entry_holds(kms__txn *txn, const kms__opened *entry, bool *holds)
@@ -54,7 +60,7 @@ static kms_status entry_holds(kms__txn *txn, const kms__opened *entry, bool *hol
     kms__record_key version_record = kms__version_record_key(entry->key_id, entry->version);
     char name[KMS_ALIAS_SIZE];
 
-    *holds = entry->incarnation == txn->revision.incarnation && txn->now_ms < entry->expires_ms;
+    *holds = entry->incarnation == txn->revision.incarnation && is_in_time(entry, txn->now_ms);
     if (*holds && entry->by_alias) {
         kms__record_key alias_record;
 
@@ -188,6 +194,7 @@ static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *
     entry->rotate_at_ms = encrypting && st == KMS_OK ? kms__rotation_due(&key) : KMS__NEVER;
     kms__key_clear(&key);
     KMS__TRY(st);
+    entry->valid_from_ms = txn->now_ms > INT64_MIN + DAY_MS ? txn->now_ms - DAY_MS : INT64_MIN;
     entry->kind = (uint8_t)wanted->lookup.kind;
     entry->lookup_len = (uint16_t)wanted->lookup.bytes.len;
     memcpy(entry->lookup, wanted->lookup.bytes.data, wanted->lookup.bytes.len);
@@ -205,7 +212,7 @@ static kms_status look_in_snapshot(kms__txn *txn, void *argument)
 
     if (wanted->stale != NULL) {
         if (kms__opened_is_of(wanted->stale, &txn->revision))
-            wanted->holds = txn->now_ms < wanted->stale->expires_ms;
+            wanted->holds = is_in_time(wanted->stale, txn->now_ms);
         else
             KMS__TRY(entry_holds(txn, wanted->stale, &wanted->holds));
         if (wanted->holds) {
@@ -268,7 +275,7 @@ static kms_status find(kms_store *store, request *wanted, unsigned hazard, kms__
     KMS__TRY(store->engine->ops->hint(store->engine, &hint, &age_ns));
     wanted->stale = kms__cache_pin(store->cache, &wanted->lookup, pin->thread, hazard);
     if (wanted->stale != NULL && kms__opened_is_of(wanted->stale, &hint) &&
-        pin->now_ms < wanted->stale->expires_ms) {
+        is_in_time(wanted->stale, pin->now_ms)) {
         pin->opened = wanted->stale;
         return KMS_OK;
     }

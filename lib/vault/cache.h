@@ -44,7 +44,9 @@ typedef struct kms__opened {
     _Atomic bool used;
     /* When it was last used, to the hour, since this was last collected; 0: not. */
     _Atomic int64_t last_use_ms;
-    /* What changes by time alone: from when on it may not be used, and is to be rotated. */
+    /* What changes by time alone: when it may be used (a clock that was set back by more than a day
+     * since it was filled makes all dates doubtful), and from when on it is to be rotated. */
+    int64_t valid_from_ms;
     int64_t expires_ms;
     int64_t rotate_at_ms;
     bool by_alias;
