@@ -451,6 +451,24 @@ START_TEST(a_clock_far_ahead_or_set_back_rotates_a_key_once)
 }
 END_TEST
 
+/* What a handle keeps of a key does not outlast the clock that it was read by. */
+START_TEST(a_clock_that_was_set_back_under_an_open_handle_puts_no_rotation_off)
+{
+    setup();
+    fixture_ok(kms_update_rotation_policy(store, key, true, KMS_ROTATION_DAYS_MIN));
+    now_ms += 10 * 365 * DAY_MS;
+    fixture_ok(encrypt(key));
+    fixture_ok(encrypt(key));
+    now_ms -= 10 * 365 * DAY_MS;
+    fixture_ok(encrypt(key));
+    ck_assert_int_le(fixture_describe(store, key).last_rotation_ms, now_ms);
+    now_ms += (KMS_ROTATION_DAYS_MIN + 1) * DAY_MS;
+    fixture_ok(encrypt(key));
+    ck_assert_uint_eq(fixture_describe(store, key).primary_version, 4);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     const fixture_test tests[] = {
@@ -468,6 +486,7 @@ int main(void)
         {a_clock_far_ahead_destroys_nothing, 0},
         {a_clock_that_was_set_back_brings_expired_material_back, 0},
         {a_clock_far_ahead_or_set_back_rotates_a_key_once, 0},
+        {a_clock_that_was_set_back_under_an_open_handle_puts_no_rotation_off, 0},
     };
 
     return fixture_main("tampering_life", tests, sizeof tests / sizeof *tests, 60);
