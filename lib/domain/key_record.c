@@ -75,7 +75,8 @@ static void decode_version(kms__reader *reader, uint8_t body, kms__key_version *
 
 static kms_status decode_versions(kms__reader *reader, uint8_t body, kms__key *key)
 {
-    if (key->version_count > KMS_KEY_VERSIONS_MAX || key->primary > key->version_count)
+    if (key->version_count > KMS_KEY_VERSIONS_MAX || key->primary > key->version_count ||
+        (key->primary == 0) != (key->version_count == 0))
         return key_is_damaged(key);
     key->versions = calloc((size_t)key->version_count + 1, sizeof *key->versions);
     if (key->versions == NULL)
