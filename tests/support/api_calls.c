@@ -317,4 +317,5 @@ const api_call api_calls[] = {
     {"kms_would, describe", would_describe, false, 3},
     {"kms_would, encrypt", would_encrypt, false, 5},
 };
-const size_t api_call_count = sizeof api_calls / sizeof *api_calls;
+_Static_assert(sizeof api_calls / sizeof *api_calls == API_CALLS, "API_CALLS is their number");
+const size_t api_call_count = API_CALLS;
