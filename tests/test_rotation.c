@@ -512,6 +512,8 @@ START_TEST(a_policy_rests_while_its_key_does)
     ck_assert_int_eq(fixture_describe(store, id).rotation, KMS_ROTATION_ENABLED);
     ck_assert_uint_eq(rotation_encrypt(store, id), 2);
     ck_assert_uint_eq(rotation_encrypt(store, id), 2);
+    /* The day it was made, not the one on which it was due. */
+    ck_assert_int_eq(fixture_describe(store, id).last_rotation_ms, T0 + 200 * DAY_MS);
     ck_assert_int_eq(fixture_describe(store, id).next_rotation_ms, T0 + 230 * DAY_MS);
     finish();
 }

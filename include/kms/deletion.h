@@ -121,7 +121,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_purge_key(kms_store *store, const char *ke
  * one snapshot, which is verified first, as by kms_verify(): what was tampered with is not copied.
  * For an LMDB store: close every handle of the old store, rename() the copy into its place and delete
  * the old file and its backups (shred(1), or the whole disk, if the medium allows).
- * If this call fails or is killed, delete what stands at the target.
+ * If this call fails or is killed, delete what stands at the target. Changes by this handle wait until
+ * the copy is made; other handles and processes go on.
  *
  * @param store   open store, which stays as it is
  * @param target  an engine where no store is yet; taken over whatever this call returns

@@ -384,4 +384,5 @@ const api_call api_calls[] = {
     {"kms_find_aliases", api_find_aliases, false, 4},
     {"kms_blob_is_stale", api_is_stale, false, 3},
 };
-const size_t api_call_count = sizeof api_calls / sizeof *api_calls;
+_Static_assert(sizeof api_calls / sizeof *api_calls == API_CALLS, "API_CALLS is their number");
+const size_t api_call_count = API_CALLS;

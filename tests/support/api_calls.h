@@ -43,6 +43,9 @@ typedef struct api_call {
     unsigned least_engine_calls;
 } api_call;
 
+/* How many there are, for tests that take one each. */
+#define API_CALLS 28
+
 extern const api_call api_calls[];
 extern const size_t api_call_count;
 
