@@ -6,13 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-<<<<<<< HEAD
-/* api_calls' length, for tests that take one each. */
-#define CALLS 59
-
-    =======
->>>>>>> part-b-1
-    static place here;
+static place here;
 static kms_store *store;
 static api_stage stage;
 

@@ -206,14 +206,7 @@ static void finish(void)
 
 /* --- calls ------------------------------------------------------------------------------------- */
 
-<<<<<<< HEAD
-/* api_calls' length. */
-#define CALLS 59
-
-=======
->>>>>>> part-b-1
-    static void
-    check_in_order(uint64_t changes)
+static void check_in_order(uint64_t changes)
 {
     ck_assert_int_eq(atomic_load(&here.control.open_txns), 0);
     ck_assert_uint_eq(fixture_changes(store), changes);
