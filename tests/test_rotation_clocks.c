@@ -360,6 +360,24 @@ START_TEST(a_key_without_a_policy_rotates_on_no_date)
 }
 END_TEST
 
+/* The date of the first attempt is none that a clock could show. */
+START_TEST(a_new_handle_has_no_attempt_to_wait_for)
+{
+    char id[KMS_KEY_ID_SIZE];
+    uint64_t changes;
+
+    setup();
+    rotation_create_key(store, 7, id);
+    changes = fixture_changes(store);
+    hand.now_ms = ends[_i];
+    reopen();
+    (void)rotation_encrypt(store, id);
+    /* A version, or a date brought back; unless the key was made just then. */
+    ck_assert_uint_eq(fixture_changes(store), changes + (ends[_i] == T0 ? 0 : 1));
+    finish();
+}
+END_TEST
+
 START_TEST(a_rotation_is_put_off_and_tried_again_on_every_date)
 {
     char id[KMS_KEY_ID_SIZE];
@@ -397,6 +415,7 @@ int main(void)
          2 * (int)(sizeof pairs / sizeof *pairs)},
         {no_date_is_too_early_or_too_late, ENDS},
         {a_key_without_a_policy_rotates_on_no_date, ENDS},
+        {a_new_handle_has_no_attempt_to_wait_for, ENDS},
         {a_rotation_is_put_off_and_tried_again_on_every_date, ENDS},
     };
 
