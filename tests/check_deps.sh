@@ -30,7 +30,7 @@ make_machine()
     local name
     rm -rf "$machine"
     mkdir "$machine"
-    for name in cc make pkg-config g++ nm perl python3; do
+    for name in cc make pkg-config g++ nm perl python3 openssl; do
         stand_in "$name" 'exit 0'
     done
     for name in apt-get sudo; do

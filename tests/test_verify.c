@@ -142,7 +142,7 @@ START_TEST(a_record_that_is_listed_and_not_found_is_damage)
         fixture_is(st, fired == 1 ? KMS_ERR_CORRUPT : KMS_OK);
         fixture_says(nth == 1   ? "the store's header record"
                      : nth == 2 ? "the store's boot record"
-                                : "record of ");
+                                : " of ");
     }
     ck_assert_uint_gt(nth, 2 + 4 * 2 + 4);
     finish();

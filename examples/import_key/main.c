@@ -277,9 +277,12 @@ static const struct command *find_command(const char *name, int count)
 /* kms_open() takes engine and root over, also when it fails. */
 static bool open_store(const char *path, const char *passphrase, kms_store **store)
 {
+    kms_open_options options = KMS_OPEN_OPTIONS_INIT;
     kms_backend *engine = NULL;
     kms_root *root = NULL;
 
+    /* Only for a store that is made here: every command opens it anew. */
+    options.strength = KMS_STRENGTH_INTERACTIVE;
     if (!ok(kms_root_passphrase(&root, passphrase, strlen(passphrase)))) {
         return false;
     }
@@ -287,7 +290,7 @@ static bool open_store(const char *path, const char *passphrase, kms_store **sto
         kms_root_free(root);
         return false;
     }
-    return ok(kms_open(store, engine, root, KMS_OPEN_CREATE, NULL));
+    return ok(kms_open(store, engine, root, KMS_OPEN_CREATE, &options));
 }
 
 /* argv ends with NULL: an argument that was left out is that. */
