@@ -309,8 +309,8 @@ static void make_pending_deletion(char key_id[KMS_KEY_ID_SIZE])
 
 static void fill_up(char key_id[KMS_KEY_ID_SIZE])
 {
-    for (char letter = 'a'; letter < 'a' + KMS_TAGS_MAX; letter++)
-        tag(key_id, letters(1, letter), "");
+    for (int letter = 'a'; letter < 'a' + KMS_TAGS_MAX; letter++)
+        tag(key_id, letters(1, (char)letter), "");
 }
 
 static void make_malformed(char key_id[KMS_KEY_ID_SIZE])

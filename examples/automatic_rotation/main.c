@@ -50,7 +50,7 @@ static const char *date(int64_t ms, char text[11])
     struct tm utc;
 
     if (gmtime_r(&seconds, &utc) == NULL || strftime(text, 11, "%Y-%m-%d", &utc) == 0) {
-        strcpy(text, "?");
+        snprintf(text, 11, "?");
     }
     return text;
 }

@@ -37,12 +37,13 @@ kms__last_use kms__last_use_of(const kms__last_uses *uses, uint32_t number)
 
 static kms_status make_room(kms__last_uses *uses, uint32_t count)
 {
-    kms__last_use *of = realloc(uses->of, ((size_t)count + 1) * sizeof *of);
+    kms__last_use *of = calloc((size_t)count + 1, sizeof *of);
 
     if (of == NULL)
         return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for the uses of %u versions", count);
-    if (count > uses->count)
-        memset(of + uses->count, 0, (count - uses->count) * sizeof *of);
+    if (uses->of != NULL)
+        memcpy(of, uses->of, uses->count * sizeof *of);
+    free(uses->of);
     uses->of = of;
     uses->count = count;
     return KMS_OK;
@@ -112,7 +113,7 @@ static kms_status take_in(kms__last_uses *uses, const kms__use_note *note, bool 
 {
     int64_t *at;
 
-    if (note->version > uses->count)
+    if (uses->of == NULL || note->version > uses->count)
         KMS__TRY(make_room(uses, note->version));
     at = note->encrypted ? &uses->of[note->version - 1].encrypt_ms
                          : &uses->of[note->version - 1].decrypt_ms;
