@@ -424,7 +424,7 @@ START_TEST(a_description_tags_or_last_uses_of_no_key_are_found)
     const forgery orphans[] = {
         {record_of('D', nobody, 0), "\1text", 5},
         {record_of('T', nobody, 0), "\1\1\1n\0\1v", 7},
-        {record_of('U', nobody, 0), "\1\0\0\0\0", 5},
+        {record_of('U', nobody, 0), "\1\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", 21},
     };
 
     for (size_t i = 0; i < sizeof orphans / sizeof *orphans; i++) {
