@@ -125,6 +125,66 @@ automatic_rotation()
     grep -q '^KMS_ERR_ALREADY_EXISTS: ' "$out" || { fail 'it said:'; cat "$out"; }
 }
 
+# A rotation takes effect with the next object, and old ones stay readable.
+object_store()
+{
+    local folder=$scratch/object_store
+    mkdir -p "$folder/objects"
+    printf 'a photo of the first year' >"$folder/one"
+    printf 'a photo of the second year' >"$folder/two"
+    objects()
+    {
+        PASSPHRASE='a passphrase of the test' "$examples/object_store" "$folder/kms" "$folder/objects" "$@"
+    }
+    objects put one "$folder/one" || fail 'object_store put'
+    in_file "alias/ObjectStore: version 2 of key $uuid from the next object on" <(objects rotate)
+    objects put two "$folder/two" || fail 'object_store put'
+    objects list >"$scratch/list"
+    in_file "one: version 1 of key $uuid" "$scratch/list"
+    in_file "two: version 2 of key $uuid" "$scratch/list"
+    for name in one two; do
+        objects get $name "$folder/back" && cmp -s "$folder/$name" "$folder/back" ||
+            fail "object_store did not give $name back"
+    done
+    absent 'a photo' "$folder/objects"/* "$folder"/kms*
+    mv "$folder/objects/one" "$folder/objects/three"
+    objects get three "$folder/back" 2>"$scratch/said" && fail 'object_store opened a renamed object'
+    grep -q KMS_ERR_INVALID_CIPHERTEXT "$scratch/said" || { fail 'it said:'; cat "$scratch/said"; }
+}
+
+# A rotation has no effect on a volume; copying it to a new key has, however often that is killed.
+volume()
+{
+    local folder=$scratch/volume kills=0 turn
+    mkdir "$folder"
+    volumes()
+    {
+        PASSPHRASE='a passphrase of the test' "$examples/volume" "$folder/kms" "$@"
+    }
+    volumes make "$folder/disk" alias/disk-2025 4000 || fail 'volume make'
+    volumes write "$folder/disk" 7 'the seventh block' || fail 'volume write'
+    volumes write "$folder/disk" 3999 'the last block' || fail 'volume write'
+    volumes show "$folder/disk" >"$scratch/before"
+    in_file "$folder/disk: 4000 blocks, under version 1 of key $uuid" "$scratch/before"
+    for ((turn = 0; turn < 200; turn++)); do
+        volumes copy "$folder/disk" alias/disk-2026 2>"$scratch/progress" &
+        local copier=$!
+        sleep "0.$(((turn * 37) % 10))$((turn % 10))"
+        kill -9 $copier 2>/dev/null && kills=$((kills + 1))
+        wait $copier 2>/dev/null && break
+        in_file 'the seventh block' <(volumes read "$folder/disk" 7)
+    done
+    ((turn < 200 && kills > 0)) || fail "volume copy: $kills kills in $turn turns"
+    in_file '4000 of 4000 blocks copied' "$scratch/progress"
+    volumes show "$folder/disk" >"$scratch/after"
+    in_file "$folder/disk: 4000 blocks, under version 1 of key $uuid" "$scratch/after"
+    cmp -s "$scratch/before" "$scratch/after" && fail 'the copied volume is under the old key'
+    in_file 'the seventh block' <(volumes read "$folder/disk" 7)
+    in_file 'the last block' <(volumes read "$folder/disk" 3999)
+    absent 'seventh block' "$folder"/*
+    [[ ! -e $folder/disk-copy ]] || fail 'the copy stayed behind'
+}
+
 # quickstart ARGUMENT... : a run that must succeed; what it said is then in quickstart.out
 quickstart()
 {
@@ -295,6 +355,8 @@ listed_in_the_readme
 twenty_lines
 manual_rotation
 automatic_rotation
+object_store
+volume
 quickstart_in_a_directory
 quickstart_and_other_files
 quickstart_in_a_temporary_directory
