@@ -1,6 +1,6 @@
 #!/bin/bash
 # An independent decoder, written from docs/blob-format.md and docs/store-format.md alone, opens the
-# blobs and stores of release 0.1 and those that this build makes now, refuses altered ones, and
+# blobs and stores of every release and those that this build makes now, refuses altered ones, and
 # finds the pages' test vectors to be true.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -84,9 +84,11 @@ stores()
         echo 'SKIP: stores in the independent decoder: no python3-lmdb here'
         return
     }
-    check store-page docs/store-format.md "$fixtures/store-0.1.kms" "$fixtures/store-0.1.txt"
+    check store-page docs/store-format.md "$fixtures/store-0.2.kms" "$fixtures/store-0.2.txt"
     check store "$fixtures/store-0.1.kms" "$fixtures/store-0.1.txt"
+    check store "$fixtures/store-0.2.kms" "$fixtures/store-0.2.txt"
     fresh_store raw store
+    fresh_store life life
     python=$(python_with 'cryptography lmdb argon2') || {
         echo 'SKIP: passphrases in the independent decoder: no python3-argon2 here'
         return

@@ -67,18 +67,25 @@ twenty_lines()
 
 manual_rotation()
 {
-    local folder=$scratch/manual_rotation out a b
+    local folder=$scratch/manual_rotation out i key
+    local -a a b
     mkdir "$folder"
     out=$scratch/manual_rotation.out
     PASSPHRASE='a passphrase of the test' "$examples/manual_rotation" "$folder/app.kms" >"$out" 2>&1 ||
         { fail 'manual_rotation failed'; cat "$out"; return; }
-    a=$(sed -nE "s/^1\. .*CMK-A: ($uuid)$/\1/p" "$out")
-    b=$(sed -nE "s/^1\. .*CMK-B: ($uuid)$/\1/p" "$out")
-    [[ -n $a && -n $b && $a != "$b" ]] || fail "manual_rotation made the keys '$a' and '$b'"
+    # A key that was drawn, an imported one, and a service's.
+    mapfile -t a < <(sed -nE "s/^1\. .*CMK-A: ($uuid)$/\1/p" "$out")
+    mapfile -t b < <(sed -nE "s/^1\. .*CMK-B: ($uuid)$/\1/p" "$out")
+    [[ $(printf '%s\n' "${a[@]}" "${b[@]}" | sort -u | wc -l) -eq 6 && ${#a[@]} -eq 3 ]] ||
+        fail "manual_rotation made the keys '${a[*]}' and '${b[*]}'"
+    diff <(grep -E '^(A|An) .*key' "$out") - <<<$'A key that libkms drew\nAn imported key\nA service\'s key' ||
+        fail 'manual_rotation did not take a key of each origin'
     # Before the rotation all five are of A; after it the old ones still are, the new ones of B.
     diff <(sed -nE "s/^ +([a-z_]+) +opened with key ($uuid), version 1$/\1 \2/p" "$out") \
-        <(for key in "$a" "$a" "$b"; do
-            printf "%s $key\n" id_card credit_card home_address object tls_profile
+        <(for i in 0 1 2; do
+            for key in "${a[i]}" "${a[i]}" "${b[i]}"; do
+                printf "%s $key\n" id_card credit_card home_address object tls_profile
+            done
         done) || fail 'manual_rotation opened something with another key'
     absent 'a passphrase of the test' "$folder"/*
     absent '11010519491231002X' "$folder"/*
@@ -126,6 +133,89 @@ searchable_column()
     "$python" -c "$examine_people" "$folder/people.db" || fail 'the table is not what it should be'
     absent 'Zhang Wei' "$folder"/*
     absent '11010519491231002X' "$folder"/*
+}
+
+# Year by year another version encrypts, and everything since the first year opens.
+automatic_rotation()
+{
+    local folder=$scratch/automatic_rotation out=$scratch/automatic_rotation.out year
+    mkdir "$folder"
+    PASSPHRASE='a passphrase of the test' "$examples/automatic_rotation" "$folder/app.kms" >"$out" 2>&1 ||
+        { fail 'automatic_rotation failed'; cat "$out"; return; }
+    in_file "alias/MyAppKey is key $uuid, which rotates every 365 days" "$out"
+    diff <(sed -n '2,11p' "$out") \
+        <(for ((year = 0; year < 10; year++)); do
+            printf '%s: version %d encrypts, until %s; %d records open, of %d versions\n' \
+                "$(date -u -d "2026-01-01 + $((365 * year)) days" +%F)" $((year + 1)) \
+                "$(date -u -d "2026-01-01 + $((365 * year + 365)) days" +%F)" \
+                $((12 * year + 12)) $((year + 1))
+        done) || fail 'automatic_rotation did not rotate once a year'
+    in_file '2040-11-23: after five years without use, version 11 encrypts' "$out"
+    [[ $(wc -l <"$out") -eq 12 ]] || { fail 'automatic_rotation said more'; cat "$out"; }
+    absent 'medical record' "$folder"/*
+    PASSPHRASE=x "$examples/automatic_rotation" "$folder/app.kms" >"$out" 2>&1 &&
+        fail 'automatic_rotation took a store that was there'
+    grep -q '^KMS_ERR_ALREADY_EXISTS: ' "$out" || { fail 'it said:'; cat "$out"; }
+}
+
+# A rotation takes effect with the next object, and old ones stay readable.
+object_store()
+{
+    local folder=$scratch/object_store
+    mkdir -p "$folder/objects"
+    printf 'a photo of the first year' >"$folder/one"
+    printf 'a photo of the second year' >"$folder/two"
+    objects()
+    {
+        PASSPHRASE='a passphrase of the test' "$examples/object_store" "$folder/kms" "$folder/objects" "$@"
+    }
+    objects put one "$folder/one" || fail 'object_store put'
+    in_file "alias/ObjectStore: version 2 of key $uuid from the next object on" <(objects rotate)
+    objects put two "$folder/two" || fail 'object_store put'
+    objects list >"$scratch/list"
+    in_file "one: version 1 of key $uuid" "$scratch/list"
+    in_file "two: version 2 of key $uuid" "$scratch/list"
+    for name in one two; do
+        objects get $name "$folder/back" && cmp -s "$folder/$name" "$folder/back" ||
+            fail "object_store did not give $name back"
+    done
+    absent 'a photo' "$folder/objects"/* "$folder"/kms*
+    mv "$folder/objects/one" "$folder/objects/three"
+    objects get three "$folder/back" 2>"$scratch/said" && fail 'object_store opened a renamed object'
+    grep -q KMS_ERR_INVALID_CIPHERTEXT "$scratch/said" || { fail 'it said:'; cat "$scratch/said"; }
+}
+
+# A rotation has no effect on a volume; copying it to a new key has, however often that is killed.
+volume()
+{
+    local folder=$scratch/volume kills=0 turn
+    mkdir "$folder"
+    volumes()
+    {
+        PASSPHRASE='a passphrase of the test' "$examples/volume" "$folder/kms" "$@"
+    }
+    volumes make "$folder/disk" alias/disk-2025 4000 || fail 'volume make'
+    volumes write "$folder/disk" 7 'the seventh block' || fail 'volume write'
+    volumes write "$folder/disk" 3999 'the last block' || fail 'volume write'
+    volumes show "$folder/disk" >"$scratch/before"
+    in_file "$folder/disk: 4000 blocks, under version 1 of key $uuid" "$scratch/before"
+    for ((turn = 0; turn < 200; turn++)); do
+        volumes copy "$folder/disk" alias/disk-2026 2>"$scratch/progress" &
+        local copier=$!
+        sleep "0.$(((turn * 37) % 10))$((turn % 10))"
+        kill -9 $copier 2>/dev/null && kills=$((kills + 1))
+        wait $copier 2>/dev/null && break
+        in_file 'the seventh block' <(volumes read "$folder/disk" 7)
+    done
+    ((turn < 200 && kills > 0)) || fail "volume copy: $kills kills in $turn turns"
+    in_file '4000 of 4000 blocks copied' "$scratch/progress"
+    volumes show "$folder/disk" >"$scratch/after"
+    in_file "$folder/disk: 4000 blocks, under version 1 of key $uuid" "$scratch/after"
+    cmp -s "$scratch/before" "$scratch/after" && fail 'the copied volume is under the old key'
+    in_file 'the seventh block' <(volumes read "$folder/disk" 7)
+    in_file 'the last block' <(volumes read "$folder/disk" 3999)
+    absent 'seventh block' "$folder"/*
+    [[ ! -e $folder/disk-copy ]] || fail 'the copy stayed behind'
 }
 
 # quickstart ARGUMENT... : a run that must succeed; what it said is then in quickstart.out
@@ -298,6 +388,9 @@ listed_in_the_readme
 twenty_lines
 manual_rotation
 searchable_column
+automatic_rotation
+object_store
+volume
 quickstart_in_a_directory
 quickstart_and_other_files
 quickstart_in_a_temporary_directory

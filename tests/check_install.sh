@@ -1,6 +1,7 @@
 #!/bin/bash
 # `make install` into an empty prefix; then a C and a C++ program of somebody else's build and run
-# with what pkg-config says alone, shared and static; then `make uninstall` leaves no file behind.
+# with what pkg-config says alone, shared and static, as does the example engine with the conformance
+# suite; then `make uninstall` leaves no file behind.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -87,21 +88,73 @@ LD_LIBRARY_PATH=$prefix/lib ldd "$scratch/c-shared" 2>/dev/null | grep -q "libkm
     fail 'the shared program does not use the installed library'
 ldd "$scratch/c-static" 2>/dev/null | grep -q libkms && fail 'the static program is not static'
 
-# An engine's author links the conformance suite.
-cat >"$scratch/suite.c" <<'END'
+# An engine's author has the installed files alone: the example engine as a third party builds it keeps
+# every promise of the suite.
+cp -r examples/file_backend "$scratch/engine"
+cat >"$scratch/engine/suite.c" <<'END'
+#include "file_backend.h"
 #include <kms/conformance.h>
 #include <stdio.h>
-int main(void)
+#include <unistd.h>
+
+static const char *const endings[] = {"", "-lock", "-new"};
+
+static kms_status make(void *folder, unsigned place, kms_backend **backend)
 {
-    printf("%s\n", kms_conformance_count() > 0 ? "some" : "none");
-    return 0;
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/store-%u", (const char *)folder, place);
+    return example_file_backend(backend, path);
+}
+
+static void reset(void *folder)
+{
+    char path[512];
+
+    for (unsigned i = 0; i < 3 * 16; i++) {
+        snprintf(path, sizeof path, "%s/store-%u%s", (const char *)folder, i / 3, endings[i % 3]);
+        unlink(path);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    kms_conformance_subject subject = {KMS_CONFORMANCE_VERSION, argv[argc - 1], make, reset, true};
+    size_t passed = 0;
+
+    for (size_t i = 0; i < kms_conformance_count(); i++) {
+        char why[KMS_CONFORMANCE_WHY_SIZE];
+
+        if (kms_conformance_run(i, &subject, why) == KMS_CONFORMANCE_PASS)
+            passed++;
+        else
+            printf("%s: %s\n", kms_conformance_name(i), why);
+    }
+    printf("%zu of %zu\n", passed, kms_conformance_count());
+    return passed != kms_conformance_count();
 }
 END
-# shellcheck disable=SC2046 # flags are words
-"${CC:-cc}" -o "$scratch/suite" "$scratch/suite.c" $(pkg-config --cflags --libs libkms-conformance) ||
-    fail 'a program with libkms-conformance does not build'
-[[ $(LD_LIBRARY_PATH=$prefix/lib "$scratch/suite") == some ]] ||
-    fail 'the installed conformance suite has no cases'
+
+# engine_conforms NAME HOW... : HOW is --static and -static, or nothing
+engine_conforms()
+{
+    local name=$1 flags
+    shift
+    # shellcheck disable=SC2086 # --static or nothing
+    flags=$(pkg-config --cflags --libs ${1-} libkms-conformance) || { fail "pkg-config libkms-conformance"; return; }
+    mkdir "$scratch/$name-stores"
+    # shellcheck disable=SC2086 # flags are words
+    "${CC:-cc}" -o "$scratch/$name" "$scratch"/engine/*.c ${2-} $flags >"$scratch/cc.log" 2>&1 ||
+        { fail "$name does not build with $flags"; cat "$scratch/cc.log"; return; }
+    LD_LIBRARY_PATH=$prefix/lib "$scratch/$name" "$scratch/$name-stores" >"$scratch/out" 2>&1 ||
+        { fail "$name: the engine breaks a promise"; cat "$scratch/out"; }
+    [[ $(tail -n 1 "$scratch/out") =~ ^([0-9]+)\ of\ ([0-9]+)$ && ${BASH_REMATCH[1]} -gt 50 ]] ||
+        { fail "$name ran too few cases"; cat "$scratch/out"; }
+    ldd "$scratch/$name" 2>/dev/null | grep -q "libkms.so.0" && [[ -n ${2-} ]] && fail "$name is not static"
+    [[ -z $(ls "$scratch/$name-stores") ]] || fail "$name left files"
+}
+engine_conforms engine-shared
+engine_conforms engine-static --static -static
 
 [[ $(pkg-config --modversion libkms) == "$(sed -n 's/.*KMS_VERSION_STRING "\(.*\)"/\1/p' include/kms/base.h)" ]] ||
     fail 'pkg-config does not tell the version of the headers'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What the libraries export is what the public headers declare, both ways, under names that no
-# other library of the same process has; and the shared library is linked as hardening wants it.
+# other library of the same process has; and the shared library is compiled and linked as hardening
+# wants it.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C
@@ -66,6 +67,17 @@ grep -q 'FLAGS_1.*NODELETE' <<<"$dynamic" || fail 'not linked with -z nodelete'
 grep -q 'GNU_RELRO' <<<"$segments" || fail 'not linked with -z relro'
 grep -q 'TEXTREL' <<<"$dynamic" && fail 'has text relocations'
 grep 'GNU_STACK' <<<"$segments" | grep -q 'RWE' && fail 'wants an executable stack'
+
+# The compiler's hardening shows in what the library calls. Sanitizers do without glibc's checks.
+nm --dynamic --undefined-only "$shared" | awk '{ sub(/@.*/, "", $2); print $2 }' >"$scratch/undefined"
+if grep -qE '^__(asan|ubsan|tsan|msan)_' "$scratch/undefined"; then
+    echo 'SKIP: fortified calls: this build is for a sanitizer'
+elif ! grep -qE -- ' -O([1-3s]|fast)' "$build/flags"; then
+    echo 'SKIP: fortified calls: this build is not optimised'
+else
+    grep -qx '__stack_chk_fail' "$scratch/undefined" || fail 'not compiled with -fstack-protector-strong'
+    grep -qxE '__[a-z]+_chk' "$scratch/undefined" || fail 'not compiled with -D_FORTIFY_SOURCE'
+fi
 
 for program in "$build"/examples/*; do
     [[ -f $program && -x $program ]] || continue

@@ -157,7 +157,7 @@ static void token_vector(const char *name, const char *label, const char *plain,
     const kms_slice parts[2] = {{label, strlen(label)}, {plain, strlen(plain)}};
     uint8_t token[KMS_BLIND_INDEX_TOKEN_MAX];
 
-    begin_value("token", name, KMS__USE_BLIND_INDEX, 1);
+    begin_value("index", name, KMS__USE_BLIND_INDEX, 1);
     kms__prf(keys[1], bits, parts, token, sizeof token);
     if (bits % 8 != 0)
         token[bits / 8] &= (uint8_t) ~(0xffu >> bits % 8);
@@ -230,7 +230,7 @@ static void print_fresh_values(kms_store *store, const kms_context *with, const 
     print_key("derived", "fresh", material, id, 1);
     print_derived(out_len, with, value);
     ok(kms_blind_index(store, id, with->pairs[0].value, plain, len, bits, &tokens));
-    print_key("token", "fresh", material, id, 1);
+    print_key("index", "fresh", material, id, 1);
     print_token(with->pairs[0].value, plain, len, bits, tokens.token);
 }
 

@@ -5,14 +5,17 @@
  *     make_fixtures fresh COUNT      blobs of a new store in memory: random keys, contexts, sizes
  *     make_fixtures store PATH       an LMDB store at PATH under a raw root key, and blobs under it
  *     make_fixtures passphrase PATH  the same under a passphrase
+ *     make_fixtures life PATH        the same, with keys, versions and aliases in all their states
  *
  * The description goes to the standard output (tests/support/fixture_text.h has its grammar). The
- * files in tests/fixtures are of release 0.1 and stay as they are: a later release adds its own.
+ * files in tests/fixtures stay as the release made them that their names tell: a later one adds its
+ * own.
  */
 #include "base/fork.h"
 #include "crypto/aead.h"
 #include "crypto/kdf.h"
 #include "domain/version_record.h"
+#include "support/fixture_maker.h"
 
 #include <kms/kms.h>
 #include <sodium.h>
@@ -20,67 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tells tests/check_decoder.sh that this build lacks a part for it. */
-#define EXIT_UNSUPPORTED 77
 #define PAIRS_MAX 24
 #define TEXT_MAX 40
 #define PLAIN_MAX 5000
-
-static void must(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "make_fixtures: %s: %s\n", what, kms_error_message());
-    exit(EXIT_FAILURE);
-}
-
-#define ok(call) must((call) == KMS_OK, #call)
-
-/* --- The description ------------------------------------------------------------------------- */
-
-static void print_hex(const void *data, size_t len)
-{
-    const uint8_t *bytes = data;
-
-    if (len == 0)
-        putchar('-');
-    for (size_t i = 0; i < len; i++) {
-        if (i > 0 && i % 40 == 0)
-            printf("\n    ");
-        printf("%02x", bytes[i]);
-    }
-}
-
-static void print_bytes(const char *field, const void *data, size_t len)
-{
-    printf("%s ", field);
-    print_hex(data, len);
-    putchar('\n');
-}
-
-static void print_context(const kms_context *context)
-{
-    for (size_t i = 0; context != NULL && i < context->count; i++) {
-        printf("context ");
-        print_hex(context->pairs[i].key, strlen(context->pairs[i].key));
-        putchar(' ');
-        print_hex(context->pairs[i].value, strlen(context->pairs[i].value));
-        putchar('\n');
-    }
-}
-
-static void print_blob(const uint8_t *blob, size_t blob_len, const void *plain, size_t plain_len,
-                       const kms_context *context)
-{
-    kms_blob_info info;
-
-    ok(kms_inspect_blob(blob, blob_len, &info));
-    printf("suite %d\nkind %d\nkey-id %s\nkey-version %u\n", info.suite, info.kind, info.key_id,
-           info.key_version);
-    print_context(context);
-    print_bytes("plaintext", plain, plain_len);
-    print_bytes("blob-bytes", blob, blob_len);
-}
 
 /* --- Vectors: everything is chosen ------------------------------------------------------------ */
 
@@ -138,15 +83,15 @@ static void print_keys(const vector *v, const uint8_t *material, const uint8_t *
 {
     uint8_t message_key[32], input[16] = {0};
 
-    print_bytes("material", material, 32);
-    print_bytes("suite-key", suite_key, 32);
-    print_bytes("commitment", commitment, KMS_COMMITMENT_SIZE);
-    print_bytes("nonce", nonce, KMS__AEAD_NONCE_SIZE);
+    maker_bytes("material", material, 32);
+    maker_bytes("suite-key", suite_key, 32);
+    maker_bytes("commitment", commitment, KMS_COMMITMENT_SIZE);
+    maker_bytes("nonce", nonce, KMS__AEAD_NONCE_SIZE);
     if (v->suite != KMS_SUITE_AES_256_GCM)
         return;
     memcpy(input, nonce, 12);
     (void)crypto_core_hchacha20(message_key, input, suite_key, NULL);
-    print_bytes("message-key", message_key, sizeof message_key);
+    maker_bytes("message-key", message_key, sizeof message_key);
 }
 
 static void print_vector(const vector *v, unsigned number)
@@ -166,19 +111,19 @@ static void print_vector(const vector *v, unsigned number)
                 vector_key_id, v->version, suite_key);
     kms__derive(KMS__USE_COMMITMENT, material, vector_key_id, v->version, commitment);
     kms__blob_write_prefix(blob, v->suite, v->kind, vector_key_id, v->version, commitment);
-    ok(kms__associated_begin(&context, &associated));
+    maker_ok(kms__associated_begin(&context, &associated));
     header_and_context = kms__associated_end(&associated, blob);
-    ok(kms__aead_seal(v->suite, suite_key, blob + KMS__BLOB_NONCE_AT, header_and_context,
-                      (kms_slice){plain, v->plain_len}, blob + KMS__BLOB_HEADER));
+    maker_ok(kms__aead_seal(v->suite, suite_key, blob + KMS__BLOB_NONCE_AT, header_and_context,
+                            (kms_slice){plain, v->plain_len}, blob + KMS__BLOB_HEADER));
     printf("\nblob %s\n", v->name);
     print_keys(v, material, suite_key, commitment, blob + KMS__BLOB_NONCE_AT);
-    print_bytes("context-bytes", associated.bytes + KMS__BLOB_HEADER, associated.context_len);
-    print_blob(blob, KMS_CIPHERTEXT_SIZE(v->plain_len), plain, v->plain_len, &context);
+    maker_bytes("context-bytes", associated.bytes + KMS__BLOB_HEADER, associated.context_len);
+    maker_blob(blob, KMS_CIPHERTEXT_SIZE(v->plain_len), plain, v->plain_len, &context);
 }
 
 static void print_vectors(void)
 {
-    ok(kms__fork_init());
+    maker_ok(kms__fork_init());
     if (!kms__suite_available(KMS_SUITE_AES_256_GCM))
         exit(EXIT_UNSUPPORTED);
     printf("# Blobs of format 1, made by libkms %s from chosen material and nonces.\n",
@@ -253,15 +198,9 @@ static void print_material(kms_store *store, const char *key_id, uint32_t versio
     uint8_t cell[KMS__SECRET_CELL];
     wanted_material wanted = {.version = version, .cell = cell};
 
-    must(kms__id_parse(key_id, wanted.id), "a key id");
-    ok(kms__store_read(store, load_material, &wanted));
-    print_bytes("material", cell, KMS__MATERIAL_SIZE);
-}
-
-static kms_suite other_suite(void)
-{
-    return kms__suite_available(KMS_SUITE_AES_256_GCM) ? KMS_SUITE_AES_256_GCM
-                                                       : KMS_SUITE_XCHACHA20_POLY1305;
+    maker_must(kms__id_parse(key_id, wanted.id), "a key id");
+    maker_ok(kms__store_read(store, load_material, &wanted));
+    maker_bytes("material", cell, KMS__MATERIAL_SIZE);
 }
 
 static void create_key(kms_store *store, kms_suite suite, char id[KMS_KEY_ID_SIZE])
@@ -269,7 +208,7 @@ static void create_key(kms_store *store, kms_suite suite, char id[KMS_KEY_ID_SIZ
     kms_create_key_options options = KMS_CREATE_KEY_OPTIONS_INIT;
 
     options.suite = suite;
-    ok(kms_create_key(store, &options, id));
+    maker_ok(kms_create_key(store, &options, id));
 }
 
 static void print_fresh(unsigned number, kms_store *store, const char *key_id)
@@ -283,11 +222,11 @@ static void print_fresh(unsigned number, kms_store *store, const char *key_id)
     kms_blob_info info;
 
     randombytes_buf(plain, plain_len);
-    ok(kms_encrypt(store, key_id, context, plain, plain_len, blob, sizeof blob, &blob_len));
-    ok(kms_inspect_blob(blob, blob_len, &info));
+    maker_ok(kms_encrypt(store, key_id, context, plain, plain_len, blob, sizeof blob, &blob_len));
+    maker_ok(kms_inspect_blob(blob, blob_len, &info));
     printf("\nblob fresh-%u\n", number);
     print_material(store, key_id, info.key_version);
-    print_blob(blob, blob_len, plain, plain_len, context);
+    maker_blob(blob, blob_len, plain, plain_len, context);
 }
 
 static void print_many_fresh(unsigned count)
@@ -295,13 +234,13 @@ static void print_many_fresh(unsigned count)
     char keys[2][KMS_KEY_ID_SIZE];
     kms_store *store;
 
-    ok(kms_open_memory(&store));
+    maker_ok(kms_open_memory(&store));
     create_key(store, KMS_SUITE_XCHACHA20_POLY1305, keys[0]);
-    create_key(store, other_suite(), keys[1]);
+    create_key(store, maker_other_suite(), keys[1]);
     for (unsigned i = 0; i < count; i++) {
         print_fresh(i, store, keys[i % 2]);
         if (i % 16 == 15)
-            ok(kms_create_key_version(store, keys[randombytes_uniform(2)], NULL));
+            maker_ok(kms_create_key_version(store, keys[randombytes_uniform(2)], NULL));
     }
     kms_close(store);
 }
@@ -330,81 +269,8 @@ static kms_store *create_store(const char *path, kms_root *root)
     options.strength = KMS_STRENGTH_INTERACTIVE;
     if (kms_lmdb_backend(&engine, path, NULL) == KMS_ERR_UNSUPPORTED)
         exit(EXIT_UNSUPPORTED);
-    ok(kms_open(&store, engine, root, KMS_OPEN_CREATE | KMS_OPEN_EXCLUSIVE, &options));
+    maker_ok(kms_open(&store, engine, root, KMS_OPEN_CREATE | KMS_OPEN_EXCLUSIVE, &options));
     return store;
-}
-
-static unsigned blobs_made;
-
-/* The name says what the reader shall find: that it opens, or that the key is disabled. */
-static void make_blob(kms_store *store, const char *keyref, const char *expected,
-                      const kms_context *context)
-{
-    char plain[64];
-    uint8_t blob[KMS_CIPHERTEXT_SIZE(sizeof plain)];
-    size_t blob_len, plain_len;
-
-    snprintf(plain, sizeof plain, "secret %u under %.20s", ++blobs_made, keyref);
-    plain_len = blobs_made % 5 == 0 ? 0 : strlen(plain);
-    ok(kms_encrypt(store, keyref, context, plain, plain_len, blob, sizeof blob, &blob_len));
-    printf("\nblob %s\n", expected);
-    print_blob(blob, blob_len, plain, plain_len, context);
-}
-
-static void print_versions(kms_store *store, const char *key_id)
-{
-    kms_key_version_info versions[8];
-    size_t count;
-
-    ok(kms_list_key_versions(store, key_id, 0, versions, 8, &count, NULL));
-    for (size_t i = 0; i < count; i++) {
-        printf("\nversion %u\nkey-id %s\nstate %d\nsuite %d\nprimary %d\ncreated-ms %lld\n",
-               versions[i].number, key_id, versions[i].state, versions[i].suite,
-               versions[i].primary, (long long)versions[i].created_ms);
-        print_bytes("commitment", versions[i].commitment, KMS_COMMITMENT_SIZE);
-    }
-}
-
-static void print_all_keys(kms_store *store)
-{
-    char ids[16][KMS_KEY_ID_SIZE];
-    size_t count;
-
-    ok(kms_list_keys(store, NULL, ids, 16, &count, NULL));
-    for (size_t i = 0; i < count; i++) {
-        kms_key_info info = {.version = KMS_KEY_INFO_VERSION};
-
-        ok(kms_describe_key(store, ids[i], &info));
-        printf("\nkey %s\nstate %d\nspec %d\nusage %d\norigin %d\nsuite %d\nprimary-version %u\n"
-               "version-count %u\ncreated-ms %lld\n",
-               info.key_id, info.state, info.spec, info.usage, info.origin, info.suite,
-               info.primary_version, info.version_count, (long long)info.created_ms);
-        print_versions(store, ids[i]);
-    }
-}
-
-static void print_all_aliases(kms_store *store)
-{
-    kms_alias_info aliases[16];
-    size_t count;
-
-    ok(kms_list_aliases(store, NULL, aliases, 16, &count, NULL));
-    for (size_t i = 0; i < count; i++)
-        printf("\nalias %s\nkey-id %s\nprevious-key-id %s\ncreated-ms %lld\nmoved-ms %lld\n",
-               aliases[i].name, aliases[i].key_id,
-               aliases[i].previous_key_id[0] != '\0' ? aliases[i].previous_key_id : "-",
-               (long long)aliases[i].created_ms, (long long)aliases[i].moved_ms);
-}
-
-static void print_store(kms_store *store)
-{
-    kms_store_info info = {.version = KMS_STORE_INFO_VERSION};
-
-    ok(kms_get_store_info(store, &info));
-    printf("changes %llu\n", (unsigned long long)info.changes);
-    print_bytes("store-id", info.store_id, sizeof info.store_id);
-    print_all_keys(store);
-    print_all_aliases(store);
 }
 
 /* Four keys, one of them disabled, with up to three versions; aliases that were moved once, twice
@@ -420,32 +286,32 @@ static void fill_store(kms_store *store)
     memcpy(longest, "alias/", 6);
     longest[KMS_ALIAS_SIZE - 1] = '\0';
     create_key(store, KMS_SUITE_XCHACHA20_POLY1305, a);
-    create_key(store, other_suite(), b);
+    create_key(store, maker_other_suite(), b);
     create_key(store, KMS_SUITE_XCHACHA20_POLY1305, c);
-    create_key(store, other_suite(), d);
-    ok(kms_create_alias(store, "alias/MyAppKey", a));
-    ok(kms_create_alias(store, "alias/there-and/back", a));
-    ok(kms_create_alias(store, "alias/gone", b));
-    ok(kms_create_alias(store, "alias/Retired", c));
-    ok(kms_create_alias(store, longest, a));
-    make_blob(store, "alias/MyAppKey", "opens", NULL);
-    make_blob(store, "alias/MyAppKey", "opens", &context);
-    ok(kms_create_key_version(store, a, NULL));
-    make_blob(store, longest, "opens", &context);
-    make_blob(store, "alias/Retired", "disabled", NULL);
-    make_blob(store, "alias/Retired", "disabled", &context);
-    ok(kms_disable_key(store, c));
-    ok(kms_update_alias(store, "alias/MyAppKey", b));
-    make_blob(store, "alias/MyAppKey", "opens", NULL);
-    ok(kms_create_key_version(store, b, NULL));
-    make_blob(store, "alias/MyAppKey", "opens", &context);
-    ok(kms_update_alias(store, "alias/there-and/back", b));
-    ok(kms_update_alias(store, "alias/there-and/back", a));
-    ok(kms_create_key_version(store, a, NULL));
-    make_blob(store, "alias/there-and/back", "opens", &context);
-    make_blob(store, d, "opens", NULL);
-    make_blob(store, d, "opens", &context);
-    ok(kms_delete_alias(store, "alias/gone"));
+    create_key(store, maker_other_suite(), d);
+    maker_ok(kms_create_alias(store, "alias/MyAppKey", a));
+    maker_ok(kms_create_alias(store, "alias/there-and/back", a));
+    maker_ok(kms_create_alias(store, "alias/gone", b));
+    maker_ok(kms_create_alias(store, "alias/Retired", c));
+    maker_ok(kms_create_alias(store, longest, a));
+    maker_make_blob(store, "alias/MyAppKey", "opens", NULL);
+    maker_make_blob(store, "alias/MyAppKey", "opens", &context);
+    maker_ok(kms_create_key_version(store, a, NULL));
+    maker_make_blob(store, longest, "opens", &context);
+    maker_make_blob(store, "alias/Retired", "disabled", NULL);
+    maker_make_blob(store, "alias/Retired", "disabled", &context);
+    maker_ok(kms_disable_key(store, c));
+    maker_ok(kms_update_alias(store, "alias/MyAppKey", b));
+    maker_make_blob(store, "alias/MyAppKey", "opens", NULL);
+    maker_ok(kms_create_key_version(store, b, NULL));
+    maker_make_blob(store, "alias/MyAppKey", "opens", &context);
+    maker_ok(kms_update_alias(store, "alias/there-and/back", b));
+    maker_ok(kms_update_alias(store, "alias/there-and/back", a));
+    maker_ok(kms_create_key_version(store, a, NULL));
+    maker_make_blob(store, "alias/there-and/back", "opens", &context);
+    maker_make_blob(store, d, "opens", NULL);
+    maker_make_blob(store, d, "opens", &context);
+    maker_ok(kms_delete_alias(store, "alias/gone"));
 }
 
 static void make_raw_store(const char *path)
@@ -455,15 +321,24 @@ static void make_raw_store(const char *path)
     kms_root *root;
 
     count_up(root_key, sizeof root_key, 0xa0);
-    ok(kms_root_raw(&root, root_key, sizeof root_key));
+    maker_ok(kms_root_raw(&root, root_key, sizeof root_key));
     store = create_store(path, root);
     printf("# A store of libkms %s, and blobs made under it.\n", kms_version());
     fill_store(store);
+    maker_ok(kms_flush_last_use(store));
     printf("\nstore raw\n");
-    print_bytes("root-key", root_key, sizeof root_key);
-    print_store(store);
-    ok(kms_verify(store));
+    maker_bytes("root-key", root_key, sizeof root_key);
+    maker_store(store, now_ms);
+    maker_ok(kms_verify(store));
     kms_close(store);
+}
+
+static void make_life_store(const char *path)
+{
+    uint8_t root_key[KMS_ROOT_KEY_SIZE];
+
+    count_up(root_key, sizeof root_key, 0x60);
+    maker_make_life(path, root_key);
 }
 
 static void make_passphrase_store(const char *path)
@@ -473,14 +348,15 @@ static void make_passphrase_store(const char *path)
     kms_store *store;
     kms_root *root;
 
-    ok(kms_root_passphrase(&root, passphrase, strlen(passphrase)));
+    maker_ok(kms_root_passphrase(&root, passphrase, strlen(passphrase)));
     store = create_store(path, root);
     printf("# A store of libkms %s under a passphrase, and a blob made under it.\n", kms_version());
-    ok(kms_ensure_alias(store, "alias/MyAppKey", NULL, key_id));
-    make_blob(store, "alias/MyAppKey", "opens", NULL);
+    maker_ok(kms_ensure_alias(store, "alias/MyAppKey", NULL, key_id));
+    maker_make_blob(store, "alias/MyAppKey", "opens", NULL);
+    maker_ok(kms_flush_last_use(store));
     printf("\nstore passphrase\n");
-    print_bytes("passphrase", passphrase, strlen(passphrase));
-    print_store(store);
+    maker_bytes("passphrase", passphrase, strlen(passphrase));
+    maker_store(store, now_ms);
     kms_close(store);
 }
 
@@ -496,8 +372,12 @@ int main(int argc, char **argv)
         make_raw_store(argv[2]);
     else if (argc == 3 && strcmp(what, "passphrase") == 0)
         make_passphrase_store(argv[2]);
+    else if (argc == 3 && strcmp(what, "life") == 0)
+        make_life_store(argv[2]);
     else
-        must(false, "usage: make_fixtures vectors | fresh COUNT | store PATH | passphrase PATH");
-    must(fflush(stdout) == 0 && !ferror(stdout), "writing");
+        maker_must(false,
+                   "usage: make_fixtures vectors | fresh COUNT | store PATH | passphrase PATH | "
+                   "life PATH");
+    maker_must(fflush(stdout) == 0 && !ferror(stdout), "writing");
     return EXIT_SUCCESS;
 }

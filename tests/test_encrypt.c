@@ -100,6 +100,31 @@ START_TEST(sizes_over_the_limit_are_refused_before_anything_is_touched)
 }
 END_TEST
 
+START_TEST(a_blob_is_not_longer_than_that_of_the_longest_plaintext)
+{
+    const size_t most = KMS_CIPHERTEXT_SIZE(KMS_PLAINTEXT_MAX);
+    const size_t too_long[] = {most + 1, SIZE_MAX / 2, SIZE_MAX};
+    uint8_t blob[KMS_CIPHERTEXT_SIZE(1)], plain[1];
+    kms_blob_info info;
+    size_t len;
+
+    setup(0);
+    fixture_ok(kms_encrypt(store, id, NULL, "x", 1, blob, sizeof blob, &len));
+    /* Told before anything else, so the rest need not be there. */
+    for (size_t i = 0; i < sizeof too_long / sizeof *too_long; i++) {
+        fixture_is(kms_inspect_blob(blob, too_long[i], &info), KMS_ERR_INVALID_CIPHERTEXT);
+        fixture_is(kms_decrypt(store, NULL, blob, too_long[i], plain, 1, &len),
+                   KMS_ERR_INVALID_CIPHERTEXT);
+        fixture_is(kms_decrypt(store, NULL, NULL, too_long[i], plain, 1, &len),
+                   KMS_ERR_INVALID_ARGUMENT);
+    }
+    fixture_ok(kms_inspect_blob(blob, most, &info));
+    ck_assert_uint_eq(info.plaintext_size, KMS_PLAINTEXT_MAX);
+    fixture_is(kms_decrypt(store, NULL, blob, most, plain, 1, &len), KMS_ERR_BUFFER_TOO_SMALL);
+    finish();
+}
+END_TEST
+
 START_TEST(sizes_are_known_before_the_call)
 {
     ck_assert_uint_eq(KMS_CIPHERTEXT_SIZE(0), 98);
@@ -544,6 +569,7 @@ int main(void)
         {the_order_of_a_context_has_no_meaning, SUITES},
         {another_context_does_not_open_the_blob, SUITES},
         {no_context_and_an_empty_one_are_the_same, SUITES},
+        {a_blob_is_not_longer_than_that_of_the_longest_plaintext, 0},
         {a_malformed_context_is_refused, 0},
         {a_context_takes_8192_bytes_and_not_one_more, SUITES},
         {lengths_that_do_not_fit_their_field_are_refused, 0},

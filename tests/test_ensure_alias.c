@@ -1,4 +1,4 @@
-/* Ensuring an alias: however many start at once, there is one key. */
+/* Ensuring an alias, or a service's key: however many start at once, there is one key. */
 #include "support/api_fixture.h"
 
 #include <pthread.h>
@@ -15,12 +15,20 @@
 /* What the processes share. */
 typedef struct shared {
     atomic_bool go;
+    /* A service's key instead of an alias of the user's. */
+    bool service;
     char ids[STARTERS][KMS_KEY_ID_SIZE];
     char blobs[STARTERS][200];
     size_t lens[STARTERS];
 } shared;
 
 #if KMS_HAVE_LMDB
+
+static kms_status ensure(kms_store *store, const shared *all, char id[KMS_KEY_ID_SIZE])
+{
+    return all->service ? kms_service_key(store, "rds", id)
+                        : kms_ensure_alias(store, "alias/MyAppKey", NULL, id);
+}
 
 /* A whole program: opens the store that perhaps is not there yet, and encrypts. */
 static int starter(const char *path, shared *all, unsigned number)
@@ -34,9 +42,9 @@ static int starter(const char *path, shared *all, unsigned number)
         return 2;
     if (kms_open(&store, engine, fixture_root(FIXTURE_ROOT_FILL), KMS_OPEN_CREATE, NULL) !=
             KMS_OK ||
-        kms_ensure_alias(store, "alias/MyAppKey", NULL, all->ids[number]) != KMS_OK ||
-        kms_encrypt(store, "alias/MyAppKey", NULL, "text", 5, all->blobs[number], 200,
-                    &all->lens[number]) != KMS_OK) {
+        ensure(store, all, all->ids[number]) != KMS_OK ||
+        kms_encrypt(store, all->service ? "alias/acs/rds" : "alias/MyAppKey", NULL, "text", 5,
+                    all->blobs[number], 200, &all->lens[number]) != KMS_OK) {
         fprintf(stderr, "process %u: %s\n", number, kms_error_message());
         return 3;
     }
@@ -88,6 +96,7 @@ START_TEST(sixteen_processes_on_an_empty_store_end_with_one_key)
     kms_backend *engine;
 
     ck_assert_ptr_ne(all, MAP_FAILED);
+    all->service = _i >= 3;
     snprintf(path, sizeof path, "%s/kms-ensure-XXXXXX", folder);
     ck_assert_ptr_nonnull(mkdtemp(path));
     strcat(path, "/app.kms");
@@ -192,7 +201,7 @@ END_TEST
 int main(void)
 {
     const fixture_test tests[] = {
-        {sixteen_processes_on_an_empty_store_end_with_one_key, 3},
+        {sixteen_processes_on_an_empty_store_end_with_one_key, 6},
         {threads_of_one_handle_end_with_one_key_for_each_alias, 0},
         {an_alias_that_is_there_is_found_without_waiting_for_a_writer, 0},
     };

@@ -183,8 +183,8 @@ START_TEST(test_known_tokens_follow_again)
 {
     unsigned count = 0;
 
-    for (const fixture_record *record = fixture_find(fixture_read("derived-0.2.txt"), "token");
-         record != NULL; record = fixture_find(record->next, "token")) {
+    for (const fixture_record *record = fixture_find(fixture_read("derived-0.2.txt"), "index");
+         record != NULL; record = fixture_find(record->next, "index")) {
         uint32_t bits = (uint32_t)fixture_number(record, "bits");
         size_t label_len, plain_len, len;
         uint8_t *label = fixture_bytes(record, "label", &label_len);

@@ -1,210 +1,54 @@
-/* The stores that release 0.1 wrote open with this one, and it goes on with them. */
+/* The stores that every release wrote open with this one, and it goes on with them. */
 #include "crypto/aead.h"
-#include "support/fixture_text.h"
 #include "support/lmdb_trial.h"
+#include "support/recorded_store.h"
 
-#include <kms/kms.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-static kms_suite suite_of(const fixture_record *record)
+/* Opening and reading is no change. */
+static void store_holds_what_it_held(const char *kms, const char *text)
 {
-    return (kms_suite)fixture_number(record, "suite");
-}
+    const fixture_record *all = fixture_read(text);
+    const uint32_t ways[] = {KMS_OPEN_READ_ONLY, KMS_OPEN_FROZEN, 0};
+    kms_store *store;
+    const char *path;
 
-static bool machine_reads_the_file(void)
-{
-    const uint16_t one = 1;
-    bool little = *(const uint8_t *)&one == 1;
-
-    if (little && sizeof(size_t) == 8)
-        return true;
-    trial_skip("the store of release 0.1", "LMDB's files are of another kind of machine here");
-    return false;
-}
-
-/* A copy, so that the fixture stays as it is. */
-static const char *copied(const char *name)
-{
-    const char *copy = trial_path(name);
-
-    trial_copy_file(fixture_path(name), copy);
-    return copy;
-}
-
-static kms_status open_raw(kms_store **store, const char *path, const uint8_t *root_key,
-                           uint32_t flags)
-{
-    kms_backend *engine;
-    kms_root *root;
-
-    trial_ok(kms_lmdb_backend(&engine, path, NULL));
-    trial_ok(kms_root_raw(&root, root_key, KMS_ROOT_KEY_SIZE));
-    return kms_open(store, engine, root, flags, NULL);
-}
-
-static void store_is_as_recorded(kms_store *store, const fixture_record *all)
-{
-    const fixture_record *record = fixture_find(all, "store");
-    kms_store_info info = {.version = KMS_STORE_INFO_VERSION};
-    uint8_t id[KMS_STORE_ID_SIZE];
-
-    fixture_exactly(record, "store-id", id, sizeof id);
-    trial_ok(kms_get_store_info(store, &info));
-    ck_assert_mem_eq(info.store_id, id, sizeof id);
-    ck_assert_uint_eq(info.changes, fixture_number(record, "changes"));
-    trial_ok(kms_verify(store));
-}
-
-static void key_is_as_recorded(kms_store *store, const fixture_record *record)
-{
-    kms_key_info info = {.version = KMS_KEY_INFO_VERSION};
-
-    trial_ok(kms_describe_key(store, record->name, &info));
-    ck_assert_uint_eq(info.state, fixture_number(record, "state"));
-    ck_assert_uint_eq(info.spec, fixture_number(record, "spec"));
-    ck_assert_uint_eq(info.usage, fixture_number(record, "usage"));
-    ck_assert_uint_eq(info.origin, fixture_number(record, "origin"));
-    ck_assert_uint_eq(info.suite, fixture_number(record, "suite"));
-    ck_assert_uint_eq(info.primary_version, fixture_number(record, "primary-version"));
-    ck_assert_uint_eq(info.version_count, fixture_number(record, "version-count"));
-    ck_assert_int_eq(info.created_ms, (int64_t)fixture_number(record, "created-ms"));
-    ck_assert_str_eq(info.key_id, record->name);
-}
-
-static void version_is_as_recorded(kms_store *store, const fixture_record *record)
-{
-    uint32_t number = (uint32_t)strtoul(record->name, NULL, 10);
-    uint8_t commitment[KMS_COMMITMENT_SIZE];
-    kms_key_version_info info;
-
-    trial_ok(kms_describe_key_version(store, fixture_text(record, "key-id"), number, &info));
-    ck_assert_uint_eq(info.number, number);
-    ck_assert_uint_eq(info.state, fixture_number(record, "state"));
-    ck_assert_uint_eq(info.suite, fixture_number(record, "suite"));
-    ck_assert_uint_eq(info.primary, fixture_number(record, "primary"));
-    ck_assert_int_eq(info.created_ms, (int64_t)fixture_number(record, "created-ms"));
-    fixture_exactly(record, "commitment", commitment, sizeof commitment);
-    ck_assert_mem_eq(info.commitment, commitment, sizeof commitment);
-}
-
-static bool is_among(kms_store *store, const char *key_id, const char *alias)
-{
-    kms_alias_info aliases[8];
-    size_t count;
-
-    trial_ok(kms_list_aliases_by_key_id(store, key_id, NULL, aliases, 8, &count, NULL));
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(aliases[i].name, alias) == 0)
-            return true;
-    return false;
-}
-
-static void alias_is_as_recorded(kms_store *store, const fixture_record *record)
-{
-    const char *before = fixture_text(record, "previous-key-id");
-    kms_alias_info info;
-
-    trial_ok(kms_describe_alias(store, record->name, &info));
-    ck_assert_str_eq(info.name, record->name);
-    ck_assert_str_eq(info.key_id, fixture_text(record, "key-id"));
-    ck_assert_str_eq(info.previous_key_id, strcmp(before, "-") == 0 ? "" : before);
-    ck_assert_int_eq(info.created_ms, (int64_t)fixture_number(record, "created-ms"));
-    ck_assert_int_eq(info.moved_ms, (int64_t)fixture_number(record, "moved-ms"));
-    ck_assert(is_among(store, info.key_id, record->name));
-}
-
-static kms_status expected_status(const fixture_record *record)
-{
-    if (strcmp(record->name, "disabled") == 0)
-        return KMS_ERR_DISABLED;
-    if (kms__suite_available(suite_of(record)))
-        return KMS_OK;
-    trial_skip("a blob of the store", "this build has no AES-256-GCM");
-    return KMS_ERR_UNSUPPORTED;
-}
-
-static void blob_is_as_recorded(kms_store *store, const fixture_record *record)
-{
-    size_t len, plain_len, opened_len = 0;
-    uint8_t *bytes = fixture_bytes(record, "blob-bytes", &len);
-    uint8_t *plain = fixture_bytes(record, "plaintext", &plain_len);
-    kms_status expected = expected_status(record);
-    uint8_t opened[256];
-    kms_key_used used;
-    fixture_context context;
-
-    trial_is(kms_decrypt_expecting(store, fixture_text(record, "key-id"),
-                                   fixture_context_of(record, &context), bytes, len, opened,
-                                   sizeof opened, &opened_len, &used),
-             expected);
-    if (expected == KMS_OK) {
-        ck_assert_uint_eq(opened_len, plain_len);
-        ck_assert_mem_eq(opened, plain, plain_len);
-        ck_assert_uint_eq(used.key_version, fixture_number(record, "key-version"));
+    if (!recorded_machine_reads_the_file())
+        return;
+    path = recorded_copy(kms);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        trial_ok(recorded_open(&store, path, all, ways[i]));
+        recorded_all_agrees(store, all);
+        kms_close(store);
     }
-    free(bytes);
-    free(plain);
-}
-
-static size_t for_each(kms_store *store, const fixture_record *all, const char *kind,
-                       void (*look)(kms_store *, const fixture_record *))
-{
-    size_t count = 0;
-
-    for (const fixture_record *record = fixture_find(all, kind); record != NULL;
-         record = fixture_find(record->next, kind), count++)
-        look(store, record);
-    return count;
-}
-
-static void everything_is_as_recorded(kms_store *store, const fixture_record *all)
-{
-    char keys[16][KMS_KEY_ID_SIZE];
-    kms_alias_info aliases[16];
-    size_t count;
-
-    store_is_as_recorded(store, all);
-    trial_ok(kms_list_keys(store, NULL, keys, 16, &count, NULL));
-    ck_assert_uint_eq(for_each(store, all, "key", key_is_as_recorded), count);
-    trial_ok(kms_list_aliases(store, NULL, aliases, 16, &count, NULL));
-    ck_assert_uint_eq(for_each(store, all, "alias", alias_is_as_recorded), count);
-    for_each(store, all, "version", version_is_as_recorded);
-    ck_assert_uint_ge(for_each(store, all, "blob", blob_is_as_recorded), 1);
+    /* The last one has written down what it used. */
+    trial_ok(recorded_open(&store, path, all, KMS_OPEN_READ_ONLY));
+    recorded_store_agrees(store, all);
+    kms_close(store);
 }
 
 START_TEST(test_store_of_0_1_holds_what_it_held)
 {
-    const fixture_record *all = fixture_read("store-0.1.txt");
-    const uint32_t ways[] = {0, KMS_OPEN_READ_ONLY, KMS_OPEN_FROZEN, 0};
-    uint8_t root_key[KMS_ROOT_KEY_SIZE];
-    const char *path;
-
-    if (!machine_reads_the_file())
-        return;
-    path = copied("store-0.1.kms");
-    fixture_exactly(fixture_find(all, "store"), "root-key", root_key, sizeof root_key);
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        kms_store *store;
-
-        trial_ok(open_raw(&store, path, root_key, ways[i]));
-        everything_is_as_recorded(store, all);
-        kms_close(store);
-    }
+    store_holds_what_it_held("store-0.1.kms", "store-0.1.txt");
 }
 END_TEST
 
 START_TEST(test_store_of_0_1_opens_under_its_root_key_alone)
 {
+    const fixture_record *all = fixture_read("store-0.1.txt");
     uint8_t root_key[KMS_ROOT_KEY_SIZE];
     kms_store *store = NULL;
+    kms_root *root;
 
-    if (!machine_reads_the_file())
+    if (!recorded_machine_reads_the_file())
         return;
-    fixture_exactly(fixture_find(fixture_read("store-0.1.txt"), "store"), "root-key", root_key,
-                    sizeof root_key);
+    fixture_exactly(fixture_find(all, "store"), "root-key", root_key, sizeof root_key);
     root_key[31] ^= 1;
-    trial_is(open_raw(&store, copied("store-0.1.kms"), root_key, 0), KMS_ERR_WRONG_ROOT_KEY);
+    trial_ok(kms_root_raw(&root, root_key, sizeof root_key));
+    trial_is(recorded_open_with(&store, recorded_copy("store-0.1.kms"), root, all, 0),
+             KMS_ERR_WRONG_ROOT_KEY);
     ck_assert_ptr_null(store);
 }
 END_TEST
@@ -236,7 +80,7 @@ static void opens_whatever_its_state_was(kms_store *store, const fixture_record 
     uint8_t opened[256];
     fixture_context context;
 
-    if (!kms__suite_available(suite_of(record)))
+    if (!kms__suite_available(recorded_suite(record)))
         return;
     trial_ok(kms_decrypt(store, fixture_context_of(record, &context), bytes, len, opened,
                          sizeof opened, &opened_len));
@@ -249,36 +93,180 @@ static void opens_whatever_its_state_was(kms_store *store, const fixture_record 
 START_TEST(test_store_of_0_1_goes_on)
 {
     const fixture_record *all = fixture_read("store-0.1.txt");
-    uint8_t root_key[KMS_ROOT_KEY_SIZE], blob[KMS_CIPHERTEXT_SIZE(5)], plain[5];
+    uint8_t blob[KMS_CIPHERTEXT_SIZE(5)], plain[5];
     kms_store *store;
     const char *path;
     size_t len;
 
-    if (!machine_reads_the_file())
+    if (!recorded_machine_reads_the_file())
         return;
-    path = copied("store-0.1.kms");
-    fixture_exactly(fixture_find(all, "store"), "root-key", root_key, sizeof root_key);
-    trial_ok(open_raw(&store, path, root_key, 0));
+    path = recorded_copy("store-0.1.kms");
+    trial_ok(recorded_open(&store, path, all, 0));
     go_on_with(store, blob, sizeof blob, &len);
     kms_close(store);
-    trial_ok(open_raw(&store, path, root_key, 0));
+    trial_ok(recorded_open(&store, path, all, 0));
     trial_ok(kms_verify(store));
     trial_ok(kms_decrypt(store, NULL, blob, sizeof blob, plain, sizeof plain, &len));
     ck_assert_mem_eq(plain, "go on", 5);
-    ck_assert_uint_ge(for_each(store, all, "blob", opens_whatever_its_state_was), 10);
+    ck_assert_uint_ge(recorded_for_each(store, all, "blob", opens_whatever_its_state_was), 10);
     kms_close(store);
 }
 END_TEST
 
-static kms_status open_passphrase(kms_store **store, const char *path, const uint8_t *passphrase,
-                                  size_t len)
+/* Every change that 0.1 did not know, on records that 0.1 wrote. */
+static void live_on_with(kms_store *store, const char *id)
 {
-    kms_backend *engine;
+    static const kms_tag tag = {"since", "0.2"};
+    char text[16];
+    kms_key_version_info version;
+
+    trial_ok(kms_tag_resource(store, id, &tag, 1));
+    trial_ok(kms_update_key_description(store, id, "made by 0.1"));
+    trial_ok(kms_update_rotation_policy(store, id, true, 30));
+    trial_ok(kms_disable_key_version(store, id, 1));
+    trial_ok(kms_schedule_key_version_destruction(store, id, 2, 0, NULL));
+    trial_ok(kms_set_minimum_version(store, id, 3, 0));
+    trial_ok(kms_verify(store));
+    trial_ok(kms_get_key_description(store, id, text, sizeof text));
+    ck_assert_str_eq(text, "made by 0.1");
+    trial_ok(kms_describe_key_version(store, id, 2, &version));
+    ck_assert_uint_eq(version.state, KMS_KEY_VERSION_DESTROY_SCHEDULED);
+    ck_assert_uint_eq(version.source, KMS_MATERIAL_DRAWN);
+    trial_ok(kms_cancel_key_version_destruction(store, id, 2));
+    trial_ok(kms_enable_key_version(store, id, 1));
+    trial_ok(kms_set_minimum_version(store, id, 0, 0));
+}
+
+START_TEST(test_store_of_0_1_takes_what_0_2_brings)
+{
+    const fixture_record *all = fixture_read("store-0.1.txt");
+    kms_alias_info alias;
+    kms_store *store;
+    const char *path;
+
+    if (!recorded_machine_reads_the_file())
+        return;
+    path = recorded_copy("store-0.1.kms");
+    trial_ok(recorded_open(&store, path, all, 0));
+    trial_ok(kms_describe_alias(store, "alias/there-and/back", &alias));
+    live_on_with(store, alias.key_id);
+    recorded_for_each(store, all, "blob", recorded_blob_agrees);
+    trial_ok(kms_flush_last_use(store));
+    kms_close(store);
+    trial_ok(recorded_open(&store, path, all, 0));
+    trial_ok(kms_verify(store));
+    recorded_for_each(store, all, "blob", recorded_blob_agrees);
+    kms_close(store);
+}
+END_TEST
+
+START_TEST(test_store_of_0_2_holds_what_it_held)
+{
+    store_holds_what_it_held("store-0.2.kms", "store-0.2.txt");
+}
+END_TEST
+
+/* Of all kinds, so that the fixture is worth its name. */
+START_TEST(test_store_of_0_2_has_keys_in_every_state)
+{
+    const fixture_record *all = fixture_read("store-0.2.txt");
+    unsigned states = 0, version_states = 0, origins = 0, creators = 0, rotations = 0;
+
+    for (const fixture_record *r = fixture_find(all, "key"); r != NULL;
+         r = fixture_find(r->next, "key")) {
+        states |= 1u << fixture_number(r, "state");
+        origins |= 1u << fixture_number(r, "origin");
+        creators |= 1u << fixture_number(r, "creator");
+        rotations |= 1u << fixture_number(r, "rotation");
+    }
+    for (const fixture_record *r = fixture_find(all, "version"); r != NULL;
+         r = fixture_find(r->next, "version"))
+        version_states |= 1u << fixture_number(r, "state");
+    ck_assert_uint_eq(states, 0x1e);
+    ck_assert_uint_eq(version_states, 0x3e);
+    ck_assert_uint_eq(origins, 0x6);
+    ck_assert_uint_eq(creators, 0x6);
+    ck_assert_uint_eq(rotations, 0x7);
+}
+END_TEST
+
+static kms_status import_boxed(kms_store *store, const fixture_record *token)
+{
+    uint8_t public_key[crypto_box_PUBLICKEYBYTES], box[crypto_box_SEALBYTES + 32];
+    static const uint8_t material[32] = "the first material of this key.";
+    kms_import import = KMS_IMPORT_INIT;
+    size_t len = 0;
+    uint8_t *bytes = fixture_bytes(token, "token-bytes", &len);
+    kms_status st;
+
+    fixture_exactly(token, "public-key", public_key, sizeof public_key);
+    ck_assert_int_eq(crypto_box_seal(box, material, sizeof material, public_key), 0);
+    import.token = bytes;
+    import.token_len = len;
+    import.material = box;
+    import.material_len = sizeof box;
+    st = kms_import_key_material(store, fixture_text(token, "key-id"), &import);
+    free(bytes);
+    return st;
+}
+
+START_TEST(test_store_of_0_2_takes_material_by_the_token_that_it_gave)
+{
+    const fixture_record *all = fixture_read("store-0.2.txt");
+    const fixture_record *token = fixture_find(all, "token");
+    kms_key_info info = {.version = KMS_KEY_INFO_VERSION};
+    kms_store *store;
+
+    if (!recorded_machine_reads_the_file())
+        return;
+    trial_ok(recorded_open(&store, recorded_copy("store-0.2.kms"), all, 0));
+    recorded_now_ms = recorded_date(token, "expires-ms");
+    trial_is(import_boxed(store, token), KMS_ERR_EXPIRED);
+    recorded_now_ms -= 1;
+    trial_ok(import_boxed(store, token));
+    trial_ok(kms_describe_key(store, fixture_text(token, "key-id"), &info));
+    ck_assert_uint_eq(info.state, KMS_KEY_ENABLED);
+    trial_ok(kms_verify(store));
+    kms_close(store);
+}
+END_TEST
+
+/* The id of the key whose purge was cut short: it alone waits for deletion and has two aliases. */
+static void half_purged(kms_store *store, char id[KMS_KEY_ID_SIZE])
+{
+    kms_alias_info alias;
+
+    trial_ok(kms_describe_alias(store, "alias/half/purged", &alias));
+    memcpy(id, alias.key_id, KMS_KEY_ID_SIZE);
+}
+
+START_TEST(test_purge_of_0_2_that_was_cut_short_is_finished)
+{
+    const fixture_record *all = fixture_read("store-0.2.txt");
+    char id[KMS_KEY_ID_SIZE], text[8];
+    kms_alias_info alias;
+    kms_store *store;
+
+    if (!recorded_machine_reads_the_file())
+        return;
+    trial_ok(recorded_open(&store, recorded_copy("store-0.2.kms"), all, 0));
+    half_purged(store, id);
+    trial_is(kms_cancel_key_deletion(store, id), KMS_ERR_INVALID_STATE);
+    trial_ok(kms_purge_key(store, id, recorded_now_ms));
+    trial_is(kms_get_key_description(store, id, text, sizeof text), KMS_ERR_KEY_NOT_FOUND);
+    trial_is(kms_describe_alias(store, "alias/half/purged/too", &alias), KMS_ERR_ALIAS_NOT_FOUND);
+    trial_ok(kms_verify(store));
+    kms_close(store);
+}
+END_TEST
+
+static kms_status open_passphrase(kms_store **store, const char *path, const fixture_record *all,
+                                  const uint8_t *passphrase, size_t len)
+{
     kms_root *root;
 
-    trial_ok(kms_lmdb_backend(&engine, path, NULL));
     trial_ok(kms_root_passphrase(&root, passphrase, len));
-    return kms_open(store, engine, root, 0, NULL);
+    return recorded_open_with(store, path, root, all, 0);
 }
 
 START_TEST(test_passphrase_store_of_0_1_opens)
@@ -289,13 +277,13 @@ START_TEST(test_passphrase_store_of_0_1_opens)
     const char *path;
     size_t len;
 
-    if (!machine_reads_the_file())
+    if (!recorded_machine_reads_the_file())
         return;
-    path = copied("passphrase-0.1.kms");
+    path = recorded_copy("passphrase-0.1.kms");
     passphrase = fixture_bytes(fixture_find(all, "store"), "passphrase", &len);
-    trial_is(open_passphrase(&store, path, passphrase, len - 1), KMS_ERR_WRONG_ROOT_KEY);
-    trial_ok(open_passphrase(&store, path, passphrase, len));
-    everything_is_as_recorded(store, all);
+    trial_is(open_passphrase(&store, path, all, passphrase, len - 1), KMS_ERR_WRONG_ROOT_KEY);
+    trial_ok(open_passphrase(&store, path, all, passphrase, len));
+    recorded_all_agrees(store, all);
     kms_close(store);
     free(passphrase);
 }
@@ -307,7 +295,12 @@ int main(void)
         test_store_of_0_1_holds_what_it_held,
         test_store_of_0_1_opens_under_its_root_key_alone,
         test_store_of_0_1_goes_on,
+        test_store_of_0_1_takes_what_0_2_brings,
         test_passphrase_store_of_0_1_opens,
+        test_store_of_0_2_holds_what_it_held,
+        test_store_of_0_2_has_keys_in_every_state,
+        test_store_of_0_2_takes_material_by_the_token_that_it_gave,
+        test_purge_of_0_2_that_was_cut_short_is_finished,
     };
 
     return trial_main("fixture_stores", tests, sizeof tests / sizeof tests[0]);

@@ -138,10 +138,10 @@ START_TEST(nonces_are_not_counted_from_a_beginning)
     count = given_count;
     memcpy(first, given, sizeof first);
     setup();
+    finish();
     ck_assert_uint_eq(given_count, count);
     for (size_t i = 0; i < count; i++)
         ck_assert(memcmp(first[i].nonce, given[i].nonce, NONCE_SIZE) != 0);
-    finish();
 }
 END_TEST
 

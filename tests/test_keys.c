@@ -69,22 +69,22 @@ START_TEST(options_that_make_no_key_are_refused)
         kms_create_key_options options;
         kms_status wanted;
     } cases[] = {
-        {{0, 1, 1, 1}, KMS_ERR_ABI},
-        {{3, 1, 1, 1}, KMS_ERR_ABI},
+        {{0, 1, 1, 1, 1, 0, false, NULL, NULL, 0}, KMS_ERR_ABI},
+        {{3, 1, 1, 1, 1, 0, false, NULL, NULL, 0}, KMS_ERR_ABI},
         {{2, 1, 1, 1, 0, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
         {{2, 1, 1, 1, 3, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
         {{2, 1, 1, 1, 1, 6, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
         {{2, 1, 1, 1, 1, 731, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
         {{2, 1, 1, 1, 2, 30, false, NULL, NULL, 0}, KMS_ERR_UNSUPPORTED},
         {{2, 1, 1, 1, 1, 0, false, NULL, NULL, 1}, KMS_ERR_INVALID_ARGUMENT},
-        {{1, 0, 1, 1}, KMS_ERR_INVALID_ARGUMENT},
-        {{1, 2, 1, 1}, KMS_ERR_INVALID_ARGUMENT},
-        {{1, 1, 0, 1}, KMS_ERR_INVALID_ARGUMENT},
-        {{1, 1, 3, 1}, KMS_ERR_INVALID_ARGUMENT},
+        {{1, 0, 1, 1, 1, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
+        {{1, 2, 1, 1, 1, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
+        {{1, 1, 0, 1, 1, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
+        {{1, 1, 3, 1, 1, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
+        {{1, 1, 1, 0, 1, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
+        {{1, 1, 1, 3, 1, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
+        {{1, 1, 1, (kms_suite)258, 1, 0, false, NULL, NULL, 0}, KMS_ERR_INVALID_ARGUMENT},
         {{2, 1, 2, 1, 1, 30, false, NULL, NULL, 0}, KMS_ERR_UNSUPPORTED},
-        {{1, 1, 1, 0}, KMS_ERR_INVALID_ARGUMENT},
-        {{1, 1, 1, 3}, KMS_ERR_INVALID_ARGUMENT},
-        {{1, 1, 1, (kms_suite)258}, KMS_ERR_INVALID_ARGUMENT},
     };
     char id[KMS_KEY_ID_SIZE] = "untouched";
 

@@ -262,6 +262,32 @@ START_TEST(a_missing_folder_is_not_found_and_not_made)
 }
 END_TEST
 
+START_TEST(a_link_to_nothing_is_told_as_such_and_not_followed)
+{
+    const char *path = trial_path("store"), *target = trial_path("nothing");
+    kms_backend *engine = trial_engine(path, 0);
+    ck_assert_int_eq(symlink(target, path), 0);
+    trial_is(trial_try_open(engine, 0, 0), KMS_ERR_NOT_FOUND);
+    trial_says("store is a symbolic link to nothing");
+    trial_is(trial_try_create(engine, 1), KMS_ERR_NOT_FOUND);
+    trial_says("store is a symbolic link to nothing");
+    ck_assert(!trial_exists(target));
+    trial_close(trial_create(target, 1));
+    trial_ok(trial_try_open(engine, 0, 0));
+    trial_close(engine);
+}
+END_TEST
+
+START_TEST(a_path_that_ends_in_a_slash_is_no_path_of_a_store)
+{
+    kms_backend *engine = NULL;
+    trial_is(kms_lmdb_backend(&engine, trial_beside(trial_path("store"), "/"), NULL),
+             KMS_ERR_INVALID_ARGUMENT);
+    trial_says("ends in a slash");
+    ck_assert_ptr_null(engine);
+}
+END_TEST
+
 START_TEST(a_store_cannot_be_made_for_reading_only)
 {
     const char *path = trial_path("store");
@@ -313,6 +339,8 @@ int main(void)
         what_a_killed_creator_left_is_cleaned_up_by_the_next,
         the_second_name_that_a_killed_creator_left_is_taken_away,
         a_missing_folder_is_not_found_and_not_made,
+        a_link_to_nothing_is_told_as_such_and_not_followed,
+        a_path_that_ends_in_a_slash_is_no_path_of_a_store,
         a_store_cannot_be_made_for_reading_only,
         as_many_and_large_records_as_a_transaction_may_have,
     };

@@ -244,6 +244,7 @@ START_TEST(a_read_only_mount_is_refused_unless_frozen)
     trial_close(engine);
     engine = trial_engine(trial_beside(view, "/new"), 0);
     trial_is(trial_try_create(engine, 1), KMS_ERR_READ_ONLY);
+    trial_says("a store cannot be made in this directory");
     trial_close(engine);
 }
 END_TEST
@@ -268,6 +269,18 @@ START_TEST(a_lock_file_that_cannot_be_written_is_refused)
     kms_backend *engine = trial_engine(path, 0);
     trial_ok(trial_try_open(engine, KMS_BACKEND_FROZEN, 0));
     ck_assert_uint_eq(trial_read(engine), 1);
+    trial_close(engine);
+}
+END_TEST
+
+START_TEST(a_folder_that_cannot_be_written_takes_no_new_store)
+{
+    const char *folder = trial_path("folder");
+    ck_assert_int_eq(mkdir(folder, 0500), 0);
+    drop_capabilities();
+    kms_backend *engine = trial_engine(trial_beside(folder, "/store"), 0);
+    trial_is(trial_try_create(engine, 1), KMS_ERR_READ_ONLY);
+    trial_says("folder: a store cannot be made in this directory");
     trial_close(engine);
 }
 END_TEST
@@ -335,6 +348,7 @@ int main(void)
         every_descriptor_of_the_store_is_closed_on_exec,
         a_read_only_mount_is_refused_unless_frozen,
         a_lock_file_that_cannot_be_written_is_refused,
+        a_folder_that_cannot_be_written_takes_no_new_store,
         a_data_file_that_cannot_be_written_opens_for_reading_only,
         side_files_made_by_root_belong_to_the_owner_of_the_store,
         a_symbolic_link_leads_to_the_same_lock_file,

@@ -58,7 +58,7 @@ START_TEST(a_root_of_another_kind_does_not_open_the_store)
     make_and_close();
     fixture_ok(kms_root_passphrase(&root, "RRRR", 4));
     fixture_is(kms_open(&store, place_engine(&here), root, 0, NULL), KMS_ERR_WRONG_ROOT_KEY);
-    fixture_says("another kind");
+    fixture_says("no slot for a root of kind \"passphrase\"");
     check_consumed();
     place_free(&here);
 }

@@ -72,7 +72,9 @@ START_TEST(a_raw_root_takes_32_bytes_that_are_not_all_zero)
     fixture_is(kms_root_raw(&root, key, KMS_ROOT_KEY_SIZE - 1), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_root_raw(&root, key, KMS_ROOT_KEY_SIZE + 1), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_root_raw(&root, NULL, KMS_ROOT_KEY_SIZE), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("key is NULL");
     fixture_is(kms_root_raw(NULL, key, KMS_ROOT_KEY_SIZE), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("root is NULL");
     ck_assert_ptr_eq(root, key);
     fixture_ok(kms_root_raw(&root, key, KMS_ROOT_KEY_SIZE));
     kms_root_free(root);
@@ -119,7 +121,9 @@ START_TEST(a_passphrase_has_1_to_1024_bytes)
     fixture_is(kms_root_passphrase(&root, text, 0), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_root_passphrase(&root, text, sizeof text), KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_root_passphrase(&root, NULL, 5), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("passphrase is NULL");
     fixture_is(kms_root_passphrase(NULL, text, 5), KMS_ERR_INVALID_ARGUMENT);
+    fixture_says("root is NULL");
     ck_assert_ptr_eq(root, &here);
     fixture_ok(kms_root_passphrase(&root, text, 1));
     kms_root_free(root);
@@ -283,6 +287,7 @@ static struct {
     size_t parameters_len;
     kms_status answer;
     bool gives_zeros;
+    bool is_silent;
     /* What it saw. */
     kms_root_request request;
     unsigned made, unlocked, closed;
@@ -296,6 +301,12 @@ static void token_note(const kms_root_request *request)
     token.open_txns += atomic_load(&here.control.open_txns);
 }
 
+static kms_status token_answer(void)
+{
+    return token.is_silent ? token.answer
+                           : kms_set_error(token.answer, "the token is not plugged in");
+}
+
 static kms_status token_make(kms_root *root, const kms_root_request *request, uint8_t *parameters,
                              size_t *parameters_len, uint8_t root_key[KMS_ROOT_KEY_SIZE])
 {
@@ -306,7 +317,7 @@ static kms_status token_make(kms_root *root, const kms_root_request *request, ui
         memset(parameters, 0x5a, token.parameters_len);
     *parameters_len = token.parameters_len;
     memset(root_key, token.gives_zeros ? 0 : 7, KMS_ROOT_KEY_SIZE);
-    return kms_set_error(token.answer, "the token is not plugged in");
+    return token_answer();
 }
 
 static kms_status token_unlock(kms_root *root, const kms_root_request *request,
@@ -320,7 +331,7 @@ static kms_status token_unlock(kms_root *root, const kms_root_request *request,
     for (size_t i = 0; i < parameters_len; i++)
         token.parameters_came_back &= parameters[i] == 0x5a;
     memset(root_key, token.gives_zeros ? 0 : 7, KMS_ROOT_KEY_SIZE);
-    return kms_set_error(token.answer, "the token is not plugged in");
+    return token_answer();
 }
 
 static void token_close(kms_root *root)
@@ -401,6 +412,40 @@ START_TEST(a_providers_own_status_and_sentence_are_passed_on)
 }
 END_TEST
 
+START_TEST(a_provider_that_does_not_say_why_it_failed_is_named)
+{
+    static const struct {
+        kms_status answer, wanted;
+    } cases[] = {
+        {KMS_ERR_UNSUPPORTED, KMS_ERR_UNSUPPORTED},
+        /* As that of the message before. */
+        {KMS_ERR_FULL, KMS_ERR_FULL},
+        {(kms_status)4711, KMS_ERR_STORAGE},
+        {(kms_status)-1, KMS_ERR_STORAGE},
+    };
+    kms_store *store = NULL;
+
+    place_init(&here);
+    token.is_silent = true;
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        uint32_t flags = i % 2 == 0 ? KMS_OPEN_CREATE : 0;
+
+        token.answer = KMS_OK;
+        fixture_ok(open_with_token(KMS_OPEN_CREATE, &store));
+        kms_close(store);
+        if (flags == KMS_OPEN_CREATE) {
+            place_free(&here);
+            place_init(&here);
+        }
+        token.answer = cases[i / 2].answer;
+        (void)kms_set_error(KMS_ERR_FULL, "an older failure");
+        fixture_is(open_with_token(flags, &store), cases[i / 2].wanted);
+        fixture_says("root provider \"smart-token\" ");
+    }
+    place_free(&here);
+}
+END_TEST
+
 START_TEST(a_root_key_of_zeros_is_refused_from_any_provider)
 {
     kms_store *store = NULL;
@@ -459,6 +504,7 @@ int main(void)
         {a_provider_gets_its_parameters_back, 4},
         {a_provider_cannot_store_more_than_2048_bytes, 0},
         {a_providers_own_status_and_sentence_are_passed_on, 0},
+        {a_provider_that_does_not_say_why_it_failed_is_named, 0},
         {a_root_key_of_zeros_is_refused_from_any_provider, 0},
         {altered_parameters_are_noticed_even_if_the_provider_does_not, 0},
     };

@@ -1,6 +1,7 @@
 /* Custom data encryption with manual rotation, step by step as a cloud KMS's manual tells it: an
- * application encrypts fields before they go to its database, and its modules never change. */
-#include "support/api_fixture.h"
+ * application encrypts fields before they go to its database, and its modules never change. With
+ * keys of every origin, before the rotation and after it. */
+#include "support/import_fixture.h"
 
 #include <string.h>
 
@@ -55,10 +56,51 @@ static void check_made_by(const row *r, const char *key_id)
     ck_assert_ptr_null(memmem(r->blob, r->blob_len, r->plain, strlen(r->plain)));
 }
 
-static void set_up(char cmk_a[KMS_KEY_ID_SIZE])
+/* --- the keys, of every origin ------------------------------------------------------------------ */
+
+typedef enum origin { DRAWN, IMPORTED, OF_A_SERVICE } origin;
+
+/* Which CMK-A is replaced by which CMK-B; those behind the first four begin with a service's key. */
+static const struct {
+    origin a, b;
+} pairs[] = {{DRAWN, DRAWN},       {DRAWN, IMPORTED},     {IMPORTED, DRAWN},
+             {IMPORTED, IMPORTED}, {OF_A_SERVICE, DRAWN}, {OF_A_SERVICE, IMPORTED}};
+#define PAIRS 6
+#define PAIRS_OF_USERS 4
+
+static void make_key(origin of, char id[KMS_KEY_ID_SIZE])
+{
+    static import_parcel parcel;
+
+    if (of == DRAWN)
+        fixture_create_key(administrator, id);
+    if (of == OF_A_SERVICE)
+        fixture_ok(kms_service_key(administrator, "MyDatabase", id));
+    if (of != IMPORTED)
+        return;
+    import_create(administrator, id);
+    import_pack(administrator, id, KMS_WRAPPING_SEALED_BOX, 1, &parcel);
+    fixture_ok(kms_import_key_material(administrator, id, &parcel.import));
+}
+
+/* No key but a drawn one can be rotated another way; and each says that this one is open. */
+static void check_other_ways(origin of, const char *id)
+{
+    if (of == DRAWN)
+        return;
+    fixture_is(kms_create_key_version(administrator, id, NULL), KMS_ERR_UNSUPPORTED);
+    fixture_says("make a new key and move the alias to it");
+    fixture_is(kms_update_rotation_policy(administrator, id, true, 30), KMS_ERR_UNSUPPORTED);
+    fixture_says("make a new key and move the alias to it");
+}
+
+/* --- the scenario ------------------------------------------------------------------------------- */
+
+static void set_up(origin of, char cmk_a[KMS_KEY_ID_SIZE])
 {
     /* 1. The administrator makes a key: CMK-A. */
-    fixture_create_key(administrator, cmk_a);
+    make_key(of, cmk_a);
+    check_other_ways(of, cmk_a);
     /* 2. The administrator binds the alias to CMK-A. */
     fixture_ok(kms_create_alias(administrator, ALIAS, cmk_a));
     for (size_t i = 0; i < ROWS; i++) {
@@ -70,10 +112,10 @@ static void set_up(char cmk_a[KMS_KEY_ID_SIZE])
     }
 }
 
-static void rotate_by_hand(const char *cmk_a, char cmk_b[KMS_KEY_ID_SIZE])
+static void rotate_by_hand(origin of, const char *cmk_a, char cmk_b[KMS_KEY_ID_SIZE])
 {
     /* 1. The administrator makes another key: CMK-B. */
-    fixture_create_key(administrator, cmk_b);
+    make_key(of, cmk_b);
     ck_assert_str_ne(cmk_a, cmk_b);
     /* Until the alias moves, nothing changes for the application. */
     encrypting_module(administrator, &after[0]);
@@ -99,11 +141,15 @@ START_TEST(manual_rotation_goes_step_by_step_as_the_manual_says)
 
     place_init(&here);
     administrator = place_open(&here);
-    set_up(cmk_a);
-    rotate_by_hand(cmk_a, cmk_b);
+    set_up(pairs[_i].a, cmk_a);
+    rotate_by_hand(pairs[_i].b, cmk_a, cmk_b);
     info = fixture_describe_alias(administrator, ALIAS);
     ck_assert_str_eq(info.key_id, cmk_b);
     ck_assert_str_eq(info.previous_key_id, cmk_a);
+    /* A service's own alias stays where it is. */
+    if (pairs[_i].a == OF_A_SERVICE)
+        ck_assert_str_eq(fixture_describe_alias(administrator, "alias/acs/MyDatabase").key_id,
+                         cmk_a);
     fixture_ok(kms_verify(administrator));
     /* A new start of the application finds it so. */
     kms_close(administrator);
@@ -127,8 +173,8 @@ START_TEST(old_data_needs_its_key_until_it_is_encrypted_anew)
 
     place_init(&here);
     administrator = place_open(&here);
-    set_up(cmk_a);
-    rotate_by_hand(cmk_a, cmk_b);
+    set_up(pairs[_i].a, cmk_a);
+    rotate_by_hand(pairs[_i].b, cmk_a, cmk_b);
     fixture_ok(kms_disable_key(administrator, cmk_a));
     fixture_is(kms_decrypt(administrator, NULL, before[0].blob, before[0].blob_len, plain,
                            sizeof plain, &len),
@@ -155,8 +201,8 @@ START_TEST(a_rotation_that_was_a_mistake_is_undone_by_moving_the_alias_back)
 
     place_init(&here);
     administrator = place_open(&here);
-    set_up(cmk_a);
-    rotate_by_hand(cmk_a, cmk_b);
+    set_up(pairs[_i].a, cmk_a);
+    rotate_by_hand(pairs[_i].b, cmk_a, cmk_b);
     fixture_ok(kms_update_alias(administrator, ALIAS,
                                 fixture_describe_alias(administrator, ALIAS).previous_key_id));
     encrypting_module(administrator, &before[0]);
@@ -177,7 +223,7 @@ START_TEST(a_field_that_was_pasted_into_another_column_does_not_open)
 
     place_init(&here);
     administrator = place_open(&here);
-    set_up(cmk_a);
+    set_up(DRAWN, cmk_a);
     fixture_is(kms_decrypt(administrator, &context, before[0].blob, before[0].blob_len, plain,
                            sizeof plain, &len),
                KMS_ERR_INVALID_CIPHERTEXT);
@@ -190,9 +236,9 @@ END_TEST
 int main(void)
 {
     const fixture_test tests[] = {
-        {manual_rotation_goes_step_by_step_as_the_manual_says, 0},
-        {old_data_needs_its_key_until_it_is_encrypted_anew, 0},
-        {a_rotation_that_was_a_mistake_is_undone_by_moving_the_alias_back, 0},
+        {manual_rotation_goes_step_by_step_as_the_manual_says, PAIRS},
+        {old_data_needs_its_key_until_it_is_encrypted_anew, PAIRS_OF_USERS},
+        {a_rotation_that_was_a_mistake_is_undone_by_moving_the_alias_back, PAIRS},
         {a_field_that_was_pasted_into_another_column_does_not_open, 0},
     };
 

@@ -138,12 +138,8 @@ static void leaves_the_message(const char *name, kms_status st)
                   "%s left \"%s\"", name, kms_error_message());
 }
 
-/* api_calls' length. */
-#define CALLS 28
-
 START_TEST(a_call_that_succeeds_leaves_the_message_as_it_is)
 {
-    ck_assert_uint_eq(api_call_count, CALLS);
     setup();
     (void)kms_set_error(KMS_ERR_FULL, "as it was");
     leaves_the_message(api_calls[_i].name, api_calls[_i].perform(store, &stage));
@@ -278,9 +274,9 @@ int main(void)
         {a_number_that_is_no_status_has_a_name_and_a_sentence_too, 0},
         {before_any_failure_there_is_no_message, 0},
         {a_recorded_failure_stays_until_the_next_one, 0},
-        {a_call_that_succeeds_leaves_the_message_as_it_is, CALLS},
-        {a_call_that_gets_over_a_conflict_leaves_the_message_as_it_is, CALLS},
-        {a_commit_that_is_found_after_all_leaves_the_message_as_it_is, CALLS},
+        {a_call_that_succeeds_leaves_the_message_as_it_is, API_CALLS},
+        {a_call_that_gets_over_a_conflict_leaves_the_message_as_it_is, API_CALLS},
+        {a_commit_that_is_found_after_all_leaves_the_message_as_it_is, API_CALLS},
         {making_and_opening_a_store_leave_the_message_as_it_is, 0},
         {every_thread_has_its_own_message, 0},
         {a_message_longer_than_511_bytes_is_cut, 0},

@@ -1,6 +1,8 @@
 /* kms_verify(): what somebody did behind the store's back is found, and what the library itself
  * does is always in order. */
-#include "support/api_fixture.h"
+#include "support/named_records.h"
+
+#include "domain/version_record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +11,17 @@ static place here;
 static kms_store *store;
 static char key_a[KMS_KEY_ID_SIZE], key_b[KMS_KEY_ID_SIZE];
 
-/* Two keys with two versions each, and two aliases. */
+static void give_all(const char *key_id, const char *text)
+{
+    kms_tag tag = {"owner", text};
+    uint8_t blob[200];
+
+    fixture_ok(kms_update_key_description(store, key_id, text));
+    fixture_ok(kms_tag_resource(store, key_id, &tag, 1));
+    fixture_encrypt(store, key_id, "used", blob, sizeof blob);
+}
+
+/* Two keys with two versions, an alias, a description, tags and last uses each. */
 static void setup(void)
 {
     place_init(&here);
@@ -20,6 +32,9 @@ static void setup(void)
     fixture_rotate(store, key_b);
     fixture_ok(kms_create_alias(store, "alias/a", key_a));
     fixture_ok(kms_create_alias(store, "alias/b", key_b));
+    give_all(key_a, "anna");
+    give_all(key_b, "bert");
+    fixture_ok(kms_flush_last_use(store));
     fixture_ok(kms_verify(store));
 }
 
@@ -77,7 +92,7 @@ START_TEST(a_record_that_was_removed_is_missed)
         place_restore(&here, &good);
         fixture_ok(verify_anew());
     }
-    ck_assert_uint_eq(good.count, 2 + 2 + 4 + 2 + 2);
+    ck_assert_uint_eq(good.count, 2 + 2 + 4 + 2 + 2 + 3 * 2);
     stolen_free(&good);
     finish();
 }
@@ -127,7 +142,7 @@ START_TEST(a_record_that_is_listed_and_not_found_is_damage)
         fixture_is(st, fired == 1 ? KMS_ERR_CORRUPT : KMS_OK);
         fixture_says(nth == 1   ? "the store's header record"
                      : nth == 2 ? "the store's boot record"
-                                : "record of ");
+                                : " of ");
     }
     ck_assert_uint_gt(nth, 2 + 4 * 2 + 4);
     finish();
@@ -192,8 +207,8 @@ START_TEST(a_record_that_was_swapped_with_another_is_found)
             place_plant_record(&here, other);
             swapped++;
         }
-    /* Keys, aliases, index records, and six pairs of versions. */
-    ck_assert_uint_eq(swapped, 1 + 1 + 1 + 6);
+    /* Keys, aliases, index records, descriptions, tags, last uses, and six pairs of versions. */
+    ck_assert_uint_eq(swapped, 6 * 1 + 6);
     fixture_ok(kms_verify(store));
     stolen_free(&good);
     finish();
@@ -230,8 +245,23 @@ START_TEST(a_record_that_no_libkms_made_is_found)
     static const struct {
         const char *key;
         size_t len;
-    } strange[] = {{"A", 1}, {"C", 1},  {"I", 1},    {"Ialias/a", 8}, {"K", 1},  {"Kshort", 6},
-                   {"V", 1}, {"\0", 1}, {"\xff", 1}, {"B2", 2},       {"H2", 2}, {"Aalias/c", 8}};
+    } strange[] = {{"A", 1},
+                   {"C", 1},
+                   {"I", 1},
+                   {"Ialias/a", 8},
+                   {"K", 1},
+                   {"Kshort", 6},
+                   {"V", 1},
+                   {"\0", 1},
+                   {"\xff", 1},
+                   {"B2", 2},
+                   {"H2", 2},
+                   {"Aalias/c", 8},
+                   {"D", 1},
+                   {"T", 1},
+                   {"U", 1},
+                   {"Dshort", 6},
+                   {"U0123456789abcdef0", 18}};
     static uint8_t longest[KMS_RECORD_KEY_MAX];
     stolen_set good;
 
@@ -289,10 +319,11 @@ static void replay_all(const stolen_set *old, const stolen_set *now)
 
 static void change_everything(void)
 {
-    fixture_ok(kms_disable_key(store, key_a));
+    fixture_ok(kms_disable_key_version(store, key_a, 1));
     fixture_rotate(store, key_b);
     fixture_ok(kms_update_alias(store, "alias/b", key_a));
     fixture_ok(kms_delete_alias(store, "alias/a"));
+    give_all(key_a, "another text");
 }
 
 START_TEST(an_older_record_that_was_put_back_is_found)
@@ -303,8 +334,8 @@ START_TEST(an_older_record_that_was_put_back_is_found)
     old = place_steal(&here);
     change_everything();
     now = place_steal(&here);
-    /* Two keys, both aliases, both index records. */
-    ck_assert_uint_eq(replay_each(&old, &now), 6);
+    /* Two keys, both aliases, both index records, a description, tags. */
+    ck_assert_uint_eq(replay_each(&old, &now), 8);
     replay_all(&old, &now);
     stolen_free(&old);
     stolen_free(&now);
@@ -357,7 +388,7 @@ START_TEST(a_whole_older_copy_is_noticed_only_by_who_saw_the_newer_one)
     changes = fixture_changes(store);
     old = place_steal(&here);
     change_everything();
-    ck_assert_uint_eq(fixture_changes(store), changes + 4);
+    ck_assert_uint_eq(fixture_changes(store), changes + 6);
     place_restore(&here, &old);
     fixture_is(kms_verify(store), KMS_ERR_ROLLBACK);
     fixture_is(kms_get_store_info(store, &info), KMS_ERR_ROLLBACK);
@@ -365,6 +396,109 @@ START_TEST(a_whole_older_copy_is_noticed_only_by_who_saw_the_newer_one)
     fixture_ok(verify_anew());
     ck_assert_uint_eq(fixture_changes(store), changes);
     stolen_free(&old);
+    finish();
+}
+END_TEST
+
+/* --- what does not agree ---------------------------------------------------------------------- */
+
+/* Sealed by the store itself, so that nothing but the disagreement is wrong. */
+typedef struct forgery {
+    stolen named;
+    const char *plain;
+    size_t len;
+} forgery;
+
+static kms_status write_forgery(kms__txn *txn, void *argument)
+{
+    const forgery *f = argument;
+    kms__record_key name = {.len = f->named.key_len};
+
+    memcpy(name.bytes, f->named.key, f->named.key_len);
+    return kms__txn_write(txn, &name, (kms_slice){f->plain, f->len});
+}
+
+START_TEST(a_description_tags_or_last_uses_of_no_key_are_found)
+{
+    static const char nobody[] = "00000000-0000-4000-8000-000000000000";
+    const forgery orphans[] = {
+        {record_of('D', nobody, 0), "\1text", 5},
+        {record_of('T', nobody, 0), "\1\1\1n\0\1v", 7},
+        {record_of('U', nobody, 0), "\1\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", 21},
+    };
+
+    for (size_t i = 0; i < sizeof orphans / sizeof *orphans; i++) {
+        forgery f = orphans[i];
+
+        setup();
+        fixture_ok(kms__store_write(store, write_forgery, &f));
+        fixture_is(kms_verify(store), KMS_ERR_CORRUPT);
+        fixture_says("missing");
+        finish();
+        setup();
+        /* It is only that the key is not there. */
+        f.named = record_of((char)orphans[i].named.key[0], key_a, 0);
+        fixture_ok(kms__store_write(store, write_forgery, &f));
+        fixture_ok(kms_verify(store));
+        finish();
+    }
+}
+END_TEST
+
+/* A key whose primary version expires, in its own record or in the version's alone. */
+static kms_status set_one_expiry(kms__txn *txn, void *argument)
+{
+    const char *letter = argument;
+    kms__version_extra extra;
+    uint8_t id[KMS__ID_SIZE];
+    kms__key key;
+    kms_status st;
+
+    ck_assert(kms__id_parse(key_a, id));
+    fixture_ok(kms__key_load(txn, id, &key, NULL));
+    fixture_ok(kms__version_extra_load(txn, &key, 2, &extra));
+    key.expires_ms = extra.expires_ms = INT64_C(1) << 50;
+    if (*letter == 'K')
+        st = kms__key_save(txn, &key);
+    else
+        st = kms__version_extra_save(txn, &key, 2, &extra);
+    kms__key_clear(&key);
+    return st;
+}
+
+START_TEST(a_key_and_its_primary_version_that_tell_different_expiries_are_found)
+{
+    char letters[] = "KV";
+
+    setup();
+    fixture_ok(kms__store_write(store, set_one_expiry, &letters[_i]));
+    fixture_is(kms_verify(store), KMS_ERR_CORRUPT);
+    fixture_says("different dates of expiry");
+    fixture_ok(kms__store_write(store, set_one_expiry, &letters[1 - _i]));
+    fixture_ok(kms_verify(store));
+    finish();
+}
+END_TEST
+
+START_TEST(tags_that_were_damaged_are_named_and_the_key_goes_on)
+{
+    static kms_tag_info tags[KMS_TAGS_MAX];
+    const stolen *record;
+    stolen_set good;
+    uint8_t blob[200];
+    size_t count;
+
+    setup();
+    good = place_steal(&here);
+    record = named_in(&good, record_of('T', key_a, 0));
+    record->value[record->value_len - 1] ^= 1;
+    place_plant_record(&here, record);
+    fixture_is(kms_list_resource_tags(store, key_a, tags, KMS_TAGS_MAX, &count), KMS_ERR_CORRUPT);
+    fixture_says("the tags of key");
+    fixture_is(kms_verify(store), KMS_ERR_CORRUPT);
+    fixture_says("the tags of key");
+    fixture_encrypt(store, key_a, "goes on", blob, sizeof blob);
+    stolen_free(&good);
     finish();
 }
 END_TEST
@@ -407,8 +541,11 @@ int main(void)
         {a_deleted_alias_that_was_put_back_whole_is_found, 0},
         {an_older_header_over_newer_records_is_found, 0},
         {a_whole_older_copy_is_noticed_only_by_who_saw_the_newer_one, 0},
+        {a_description_tags_or_last_uses_of_no_key_are_found, 0},
+        {a_key_and_its_primary_version_that_tell_different_expiries_are_found, 2},
+        {tags_that_were_damaged_are_named_and_the_key_goes_on, 0},
         {a_warm_key_does_not_outlive_its_records, 3},
     };
 
-    return fixture_main("verify", tests, sizeof tests / sizeof *tests, 60);
+    return fixture_main("verify", tests, sizeof tests / sizeof *tests, 120);
 }

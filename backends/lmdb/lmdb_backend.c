@@ -108,6 +108,11 @@ static kms_status check_options(const char *path, const kms_lmdb_options *option
     if (path[0] == '\0' || strnlen(path, PATH_LEN_MAX + 1) > PATH_LEN_MAX)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
                              "kms_lmdb_backend: the path must have 1 to %d bytes", PATH_LEN_MAX);
+    if (path[strlen(path) - 1] == '/')
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
+                             "%s: the path ends in a slash, which only a directory's may: name the "
+                             "store's file",
+                             kms__lmdb_label(path));
     if (options == NULL)
         return KMS_OK;
     if (options->version != KMS_LMDB_OPTIONS_VERSION)

@@ -128,6 +128,9 @@ static int give_name(const draft *d, const char *path)
 
 static kms_status exists(const char *path)
 {
+    struct stat st;
+    if (stat(path, &st) != 0 && errno == ENOENT)
+        return kms__lmdb_nothing_there(path);
     return kms_set_error(KMS_ERR_ALREADY_EXISTS, "%s: a file is there already",
                          kms__lmdb_label(path));
 }
@@ -180,6 +183,8 @@ static kms_status check_directory(const draft *d)
     }
     kms_status status = kms__lmdb_check_fs(fd, d->directory);
     close(fd);
+    if (status == KMS_OK && faccessat(AT_FDCWD, d->directory, W_OK | X_OK, AT_EACCESS) != 0)
+        status = cannot_make(d->directory, "a store cannot be made in this directory", errno);
     return status;
 }
 

@@ -80,12 +80,23 @@ kms_status kms__lmdb_check_fs(int fd, const char *path)
     return KMS_OK;
 }
 
+kms_status kms__lmdb_nothing_there(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+        return kms_set_error(KMS_ERR_NOT_FOUND,
+                             "%s is a symbolic link to nothing: remove it, or make the store where "
+                             "it points to",
+                             kms__lmdb_label(path));
+    return kms_set_error(KMS_ERR_NOT_FOUND, "%s: no store is there", kms__lmdb_label(path));
+}
+
 /* stat() comes before open(), since opening a device or a fifo already does something to it. */
 static kms_status stat_regular(const char *path, struct stat *st)
 {
     if (stat(path, st) != 0) {
         if (errno == ENOENT || errno == ENOTDIR)
-            return kms_set_error(KMS_ERR_NOT_FOUND, "%s: no store is there", kms__lmdb_label(path));
+            return kms__lmdb_nothing_there(path);
         return kms__lmdb_fail(path, "looking for the store", errno);
     }
     if (!S_ISREG(st->st_mode))

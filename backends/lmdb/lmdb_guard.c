@@ -8,8 +8,8 @@
  * file that old processes keep alive for the old data, and lose commits. So the guard remembers
  * which data file the lock file belongs to.
  *
- * Either name may be taken by a file of somebody else's. Nothing is opened through a link, written or
- * removed there before it has shown that it is ours, or LMDB's.
+ * Either name may be taken by a file of somebody else's. Nothing is opened through a link,
+ * written or removed there before it has shown that it is ours, or LMDB's.
  */
 #include "lmdb_internal.h"
 

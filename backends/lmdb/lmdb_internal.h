@@ -146,6 +146,8 @@ bool kms__lmdb_same(lmdb_identity a, lmdb_identity b);
 lmdb_identity kms__lmdb_identity(const struct stat *st);
 /** Refuses file systems whose mappings are not coherent with what other machines write. */
 kms_status kms__lmdb_check_fs(int fd, const char *path);
+/** KMS_ERR_NOT_FOUND, with what stands at path instead: nothing, or a link to nothing. */
+kms_status kms__lmdb_nothing_there(const char *path);
 /** Finds out, changing nothing, whether an LMDB file stands at path. */
 kms_status kms__lmdb_inspect(const char *path, lmdb_found *found);
 
@@ -208,7 +210,7 @@ void kms__lmdb_pause(unsigned *round);
 kms_status kms__lmdb_guard_lock(lmdb_fd *guard, const char *guard_path, const lmdb_found *like,
                                 uint32_t timeout_ms, bool make);
 void kms__lmdb_guard_unlock(lmdb_fd *guard);
-/** Under the registry lock: KMS_ERR_NOT_A_STORE for what stands at lock_path and is no lock file of LMDB's. */
+/** Under the registry lock: KMS_ERR_NOT_A_STORE for what is at lock_path and not LMDB's. */
 kms_status kms__lmdb_check_lock_file(const char *lock_path);
 /** Removes LMDB's lock file unless the guard says that it belongs to this data file. */
 kms_status kms__lmdb_guard_adopt(lmdb_fd *guard, const char *guard_path, const char *lock_path,

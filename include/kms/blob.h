@@ -52,7 +52,8 @@ typedef struct kms_blob_info {
  * @retval KMS_OK
  * @retval KMS_ERR_INVALID_ARGUMENT    NULL
  * @retval KMS_ERR_NEWER_FORMAT        a newer libkms made it
- * @retval KMS_ERR_INVALID_CIPHERTEXT  it is no blob: too short, or a field that no blob has
+ * @retval KMS_ERR_INVALID_CIPHERTEXT  it is no blob: too short or too long, or a field that no
+ *                                     blob has
  *
  * Threads: any. No allocation. Since 0.1.
  */

@@ -118,9 +118,11 @@ KMS_API KMS_MUST_CHECK kms_status kms_purge_key(kms_store *store, const char *ke
  * neither the old store key nor old copies of its records open in it.
  *
  * The copy has the same store id and content, and the next store-key generation. It is read from
- * one snapshot. For an LMDB store: close every handle of the old store, rename() the copy into its
- * place and delete the old file and its backups (shred(1), or the whole disk, if the medium allows).
- * If this call fails or is killed, delete what stands at the target.
+ * one snapshot, which is verified first, as by kms_verify(): what was tampered with is not copied.
+ * For an LMDB store: close every handle of the old store, rename() the copy into its place and delete
+ * the old file and its backups (shred(1), or the whole disk, if the medium allows).
+ * If this call fails or is killed, delete what stands at the target. Changes by this handle wait until
+ * the copy is made; other handles and processes go on.
  *
  * @param store   open store, which stays as it is
  * @param target  an engine where no store is yet; taken over whatever this call returns
@@ -130,6 +132,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_purge_key(kms_store *store, const char *ke
  * @retval KMS_OK                    the copy is durably there, and closed
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL
  * @retval KMS_ERR_ALREADY_EXISTS    a store is at the target; it is left as it is
+ * @retval KMS_ERR_CORRUPT           the store was damaged or tampered with; nothing was made
  * @retval KMS_ERR_ABI               an engine or provider of another version
  * @retval those of every look and every change, and of kms_open() for the target
  *

@@ -76,8 +76,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_encrypt(kms_store *store, const char *keyr
  * @retval KMS_ERR_NEWER_FORMAT        a newer libkms made the blob
  * @retval KMS_ERR_KEY_NOT_FOUND       the store has no key of the id that it names
  * @retval KMS_ERR_DISABLED, KMS_ERR_PENDING_DELETION, KMS_ERR_PENDING_IMPORT
- * @retval KMS_ERR_INVALID_CIPHERTEXT  cut, altered, of another context, version or kind, or not of its
- *                                     key's usage
+ * @retval KMS_ERR_INVALID_CIPHERTEXT  cut, altered, longer than any blob; of another context,
+ *                                     version or kind, or not of its key's usage
  * @retval KMS_ERR_UNSUPPORTED         the key's suite is not in this build
  * @retval KMS_ERR_FORKED, KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_STORE_REPLACED,
  *         KMS_ERR_CORRUPT, KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED

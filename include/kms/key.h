@@ -157,9 +157,10 @@ typedef struct kms_key_info {
     kms_key_spec spec;
     kms_key_usage usage;
     kms_key_origin origin;
-    /** Suite of the primary version; 0 before the first import. */
+    /** Suite of the primary version, which is the one that new data gets. */
     kms_suite suite;
-    /** Number of the version that encrypts; 0 before the first import. */
+    /** Number of the version that encrypts; of an external key at first 1, which waits for its
+     *  material. */
     uint32_t primary_version;
     /** Versions that the key has, 1 .. version_count. */
     uint32_t version_count;

@@ -27,6 +27,8 @@ typedef enum kms_key_version_state {
 
 /** How a version came by its material. Since 0.2. */
 typedef enum kms_material_source {
+    /** It waits for its first import. */
+    KMS_MATERIAL_NONE = 0,
     /** libkms drew it. */
     KMS_MATERIAL_DRAWN = 1,
     /** Imported in a sealed box. */
@@ -155,7 +157,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_list_key_versions(kms_store *store, const 
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL, malformed id, an alias
  * @retval KMS_ERR_KEY_NOT_FOUND, KMS_ERR_VERSION_NOT_FOUND
  * @retval KMS_ERR_INVALID_STATE     the version is not enabled, has no material, or is below the
- *                                   key's lowest version
+ *                                   key's minimum version; a window follows, and refuses none
  * @retval KMS_ERR_UNSUPPORTED       the key is service-managed
  * @retval those of every change     see kms/status.h
  *

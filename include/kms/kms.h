@@ -28,6 +28,7 @@
 #include <kms/alias.h>
 #include <kms/backend.h>
 #include <kms/base.h>
+#include <kms/batch.h>
 #include <kms/blind_index.h>
 #include <kms/blob.h>
 #include <kms/clock.h>

@@ -2,13 +2,14 @@
  * @file kms/lmdb.h
  * The engine that keeps a store in one LMDB file, shared by any number of processes of a machine.
  *
- * Beside the data file PATH stand PATH-lock (LMDB's lock file) and PATH-guard (ours). What stands
- * there and is another program's, or a link, is refused with KMS_ERR_NOT_A_STORE. Leave all
- * three alone while the store is in use; copy a store with a tool that knows LMDB. Symbolic links
- * to the data file are followed; a second hard link to it must not be used. The file must
+ * Beside the data file PATH stand PATH-lock (LMDB's lock file) and PATH-guard (ours). What
+ * stands there and is another program's, or a link, is refused with KMS_ERR_NOT_A_STORE. Leave
+ * all three alone while the store is in use; copy a store with a tool that knows LMDB. Symbolic
+ * links to the data file are followed; a second hard link to it must not be used. The file must
  * be on a local file system: network and FUSE file systems are refused, because their mappings
- * are not coherent. Processes in several containers may share a store as long as they share a pid
- * namespace or have different pids.
+ * are not coherent. Descriptors 0, 1 and 2 must be open, on /dev/null for example: a closed one
+ * would become a file of the store's, into which the program then prints. Processes in several
+ * containers may share a store as long as they share a pid namespace or have different pids.
  */
 #ifndef KMS_LMDB_H
 #define KMS_LMDB_H
@@ -46,8 +47,8 @@ typedef struct kms_lmdb_options {
  * @param options       NULL for the defaults; copied
  *
  * @retval KMS_OK
- * @retval KMS_ERR_INVALID_ARGUMENT  NULL backend or path, empty or over-long path, unknown mode
- *                                   bits
+ * @retval KMS_ERR_INVALID_ARGUMENT  NULL backend or path, empty or over-long path, or one that ends
+ *                                   in a slash, unknown mode bits
  * @retval KMS_ERR_ABI               options of an unknown version
  * @retval KMS_ERR_NO_MEMORY
  * @retval KMS_ERR_UNSUPPORTED       this build of libkms has no LMDB

@@ -5,8 +5,8 @@
  * A provider hands kms_open() the 32 bytes that unwrap the store key. Two are here: raw bytes, and
  * a passphrase. The provider interface at the end is for others (a file, an HSM, a TPM).
  *
- * Neither of the two crosses fork(): the child's copy of their secret is zero, and kms_open() answers
- * KMS_ERR_FORKED there. Make the root in the process that opens the store.
+ * Neither of the two crosses fork(): the child's copy of their secret is zero, and kms_open()
+ * answers KMS_ERR_FORKED there. Make the root in the process that opens the store.
  */
 #ifndef KMS_ROOT_H
 #define KMS_ROOT_H
@@ -103,7 +103,8 @@ typedef struct kms_root_request {
 
 /**
  * A provider's functions; all are required. They are called from kms_open() alone, on its thread,
- * and never within a transaction; a failure is recorded with kms_set_error(). Since 0.1.
+ * and never within a transaction; a failure is recorded with kms_set_error(): one that is not
+ * is told as "failed without saying why". Since 0.1.
  */
 typedef struct kms_root_ops {
     /** KMS_ROOT_ABI that the provider was compiled against. */

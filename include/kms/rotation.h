@@ -74,7 +74,7 @@ typedef struct kms_rotation_result {
  *                      marker; NULL if not wanted; untouched on failure
  *
  * @retval KMS_OK                    every due key up to the last result was tried: look at each
- *                                   status
+ *                                   status; kms_error_message() is about the last that failed
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL, limit 0, malformed marker
  * @retval KMS_ERR_READ_ONLY
  * @retval those of every look       see kms/status.h

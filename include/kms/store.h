@@ -72,7 +72,9 @@ typedef struct kms_open_options {
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL store, engine or root, unknown flags, options out of
  *                                   their limits, a provider's root key that is all zero
  * @retval KMS_ERR_ABI               an engine, provider or options struct of another version
- * @retval KMS_ERR_NOT_FOUND         no store is there, and KMS_OPEN_CREATE was not given
+ * @retval KMS_ERR_NOT_FOUND         no store is there, and KMS_OPEN_CREATE was not given; with it,
+ *                                   the directory is missing, or a symbolic link leads to
+ *                                   nothing
  * @retval KMS_ERR_ALREADY_EXISTS    KMS_OPEN_EXCLUSIVE, and a store is there
  * @retval KMS_ERR_NOT_A_STORE       something else is there; it is left untouched
  * @retval KMS_ERR_NEWER_FORMAT      a newer libkms made the store
@@ -155,7 +157,8 @@ typedef struct kms_store_info {
  * @retval KMS_ERR_FORKED, KMS_ERR_STORE_REPLACED, KMS_ERR_CORRUPT, KMS_ERR_NEWER_FORMAT,
  *         KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_ROLLBACK
  *
- * Threads: any number may share store; they take turns, and with changes, up to busy_timeout_ms. Since 0.1.
+ * Threads: any number may share store; they take turns, and with changes, each waiting up to
+ * busy_timeout_ms. Since 0.1.
  */
 KMS_API KMS_MUST_CHECK kms_status kms_get_store_info(kms_store *store, kms_store_info *info);
 

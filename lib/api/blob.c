@@ -9,6 +9,7 @@ kms_status kms_inspect_blob(const void *blob, size_t blob_len, kms_blob_info *in
 
     if (blob == NULL || info == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "blob or info is NULL");
+    KMS__TRY(kms__blob_check_size(blob_len));
     KMS__TRY(kms__blob_read(blob, blob_len, &parts));
     KMS__TRY(kms__blob_check_fields(&parts));
     memset(info, 0, sizeof *info);

@@ -23,6 +23,7 @@ static kms_status check_decrypt(const void *blob, size_t blob_len, const void *p
 
     if (blob == NULL || plain_len == NULL || (plain == NULL && needed > 0))
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "blob, plain or plain_len is NULL");
+    KMS__TRY(kms__blob_check_size(blob_len));
     if (plain_size < needed)
         return kms_set_error(KMS_ERR_BUFFER_TOO_SMALL,
                              "the buffer has %zu bytes, the plaintext of this blob needs %zu",

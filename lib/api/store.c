@@ -155,7 +155,7 @@ kms_status kms_open(kms_store **store, kms_backend *engine, kms_root *root, uint
 
 static kms_status copy_and_check(kms_store *store, kms_store *target, kms_root *root)
 {
-    KMS__TRY(kms__store_reseal(store, target, root));
+    KMS__TRY(kms__store_reseal(store, target, root, kms__verify));
     return kms__store_read_header(target, kms__verify, NULL);
 }
 

@@ -36,6 +36,12 @@ static kms_status not_a_blob(size_t len)
                          len);
 }
 
+kms_status kms__blob_check_size(size_t len)
+{
+    return (uint64_t)len > (uint64_t)KMS_PLAINTEXT_MAX + KMS_BLOB_OVERHEAD ? not_a_blob(len)
+                                                                           : KMS_OK;
+}
+
 kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob)
 {
     kms__reader reader = kms__reader_of(data, len);

@@ -33,6 +33,9 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
                             const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version,
                             const uint8_t commitment[KMS_COMMITMENT_SIZE]);
 
+/* KMS_ERR_INVALID_CIPHERTEXT for what is longer than the blob of the longest plaintext. */
+kms_status kms__blob_check_size(size_t len);
+
 /* Reads a blob's parts in place. KMS_ERR_NEWER_FORMAT, KMS_ERR_INVALID_CIPHERTEXT. Suite, kind and
  * version are as they stand there, perhaps none that a blob has: whoever opens a blob compares them
  * with its key's, whose state is told first. */

@@ -2,6 +2,7 @@
 
 #if KMS_HAVE_LIBCRYPTO
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -9,7 +10,8 @@
 #include <string.h>
 
 /* libcrypto keeps the private key in its own heap for as long as a call takes, and clears it when
- * it frees it. */
+ * it frees it. What it puts into the thread's queue of errors is taken out again: an application's
+ * TLS would find it there. */
 
 static kms_status failed(void)
 {
@@ -41,11 +43,15 @@ static bool encode_secret(const EVP_PKEY *pair, uint8_t *out, size_t *len)
 kms_status kms__rsa_pair(unsigned bits, uint8_t *secret, size_t *secret_len, uint8_t *public_key,
                          size_t *public_key_len)
 {
-    EVP_PKEY *pair = EVP_RSA_gen(bits);
-    bool ok = pair != NULL && encode_public(pair, public_key, public_key_len) &&
-              encode_secret(pair, secret, secret_len);
+    EVP_PKEY *pair;
+    bool ok;
 
+    ERR_set_mark();
+    pair = EVP_RSA_gen(bits);
+    ok = pair != NULL && encode_public(pair, public_key, public_key_len) &&
+         encode_secret(pair, secret, secret_len);
     EVP_PKEY_free(pair);
+    ERR_pop_to_mark();
     return ok ? KMS_OK : failed();
 }
 
@@ -90,12 +96,17 @@ static kms_status open_oaep(EVP_PKEY_CTX *context, kms_slice wrapped,
 kms_status kms__rsa_open(kms_slice secret, kms_slice wrapped,
                          uint8_t material[KMS_IMPORT_MATERIAL_SIZE])
 {
-    EVP_PKEY *pair = decode_secret(secret);
-    EVP_PKEY_CTX *context = pair != NULL ? start_oaep(pair) : NULL;
-    kms_status st = context != NULL ? open_oaep(context, wrapped, material) : failed();
+    EVP_PKEY *pair;
+    EVP_PKEY_CTX *context;
+    kms_status st;
 
+    ERR_set_mark();
+    pair = decode_secret(secret);
+    context = pair != NULL ? start_oaep(pair) : NULL;
+    st = context != NULL ? open_oaep(context, wrapped, material) : failed();
     EVP_PKEY_CTX_free(context);
     EVP_PKEY_free(pair);
+    ERR_pop_to_mark();
     return st;
 }
 

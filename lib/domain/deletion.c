@@ -43,6 +43,12 @@ static bool differ_by_more_than_a_day(int64_t a, int64_t b)
     return difference > (uint64_t)DAY_MS;
 }
 
+/* Any date may come from a clock that is wrong: the difference need not fit an int64_t. */
+static unsigned long long hours_until(int64_t date_ms, int64_t now_ms)
+{
+    return ((uint64_t)date_ms - (uint64_t)now_ms) / (3600u * 1000) + 1;
+}
+
 kms_status kms__deletion_is_due(int64_t date_ms, int64_t now_ms, int64_t today_ms, const char *what)
 {
     if (differ_by_more_than_a_day(now_ms, today_ms))
@@ -51,9 +57,9 @@ kms_status kms__deletion_is_due(int64_t date_ms, int64_t now_ms, int64_t today_m
                              "apart: one of them is wrong, and nothing is destroyed",
                              what);
     if (now_ms < date_ms || today_ms < date_ms)
-        return kms_set_error(
-            KMS_ERR_INVALID_STATE, "%s: its window is not over: %lld hours of it are left", what,
-            (long long)((date_ms - (now_ms < today_ms ? now_ms : today_ms)) / (3600 * 1000) + 1));
+        return kms_set_error(KMS_ERR_INVALID_STATE,
+                             "%s: its window is not over: %llu hours of it are left", what,
+                             hours_until(date_ms, now_ms < today_ms ? now_ms : today_ms));
     return KMS_OK;
 }
 
@@ -90,10 +96,6 @@ static kms_status cancel(kms__txn *txn, kms__key *key, const void *argument, boo
     (void)txn;
     (void)argument;
     (void)changed;
-    if (key->purging)
-        return kms_set_error(KMS_ERR_INVALID_STATE,
-                             "key %s is being purged: some of its material is gone",
-                             kms__key_text(key).text);
     key->deletion_ms = 0;
     return KMS_OK;
 }

@@ -25,23 +25,6 @@ kms_status kms__description_check(const char *text)
     return KMS_OK;
 }
 
-kms_status kms__description_save(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], const char *text)
-{
-    kms__record_key record_key = kms__description_record_key(id);
-    size_t len = text != NULL ? strlen(text) : 0;
-    uint8_t plain[1 + KMS_DESCRIPTION_MAX];
-    kms__writer writer = kms__writer_to(plain, sizeof plain);
-    kms_status st;
-
-    if (len == 0) {
-        st = kms__txn_delete(txn, &record_key);
-        return st == KMS_ERR_NOT_FOUND ? KMS_OK : st;
-    }
-    kms__write_u8(&writer, KMS__DESCRIPTION_BODY);
-    kms__write_bytes(&writer, text, len);
-    return kms__txn_write(txn, &record_key, (kms_slice){plain, writer.len});
-}
-
 kms_status kms__description_load(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], char **text)
 {
     kms__record_key record_key = kms__description_record_key(id);
@@ -65,4 +48,29 @@ kms_status kms__description_load(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], 
     plain[len - 1] = '\0';
     *text = (char *)plain;
     return KMS_OK;
+}
+
+static kms_status write(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], const char *text)
+{
+    kms__record_key record_key = kms__description_record_key(id);
+    uint8_t plain[1 + KMS_DESCRIPTION_MAX];
+    kms__writer writer = kms__writer_to(plain, sizeof plain);
+
+    if (text[0] == '\0')
+        return kms__txn_delete(txn, &record_key);
+    kms__write_u8(&writer, KMS__DESCRIPTION_BODY);
+    kms__write_bytes(&writer, text, strlen(text));
+    return kms__txn_write(txn, &record_key, (kms_slice){plain, writer.len});
+}
+
+kms_status kms__description_save(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], const char *text)
+{
+    const char *wanted = text != NULL ? text : "";
+    char *now;
+    bool same;
+
+    KMS__TRY(kms__description_load(txn, id, &now));
+    same = strcmp(now, wanted) == 0;
+    free(now);
+    return same ? KMS_OK : write(txn, id, wanted);
 }

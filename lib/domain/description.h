@@ -11,7 +11,8 @@ kms__record_key kms__description_record_key(const uint8_t id[KMS__ID_SIZE]);
 /* NULL is none. KMS_ERR_INVALID_ARGUMENT. */
 kms_status kms__description_check(const char *text);
 
-/* "" or NULL removes it. The key is there, and the text was checked. */
+/* "" or NULL removes it; what is so already is not written. The key is there, and the text was
+ * checked. */
 kms_status kms__description_save(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], const char *text);
 
 /* "" if there is none; malloc'd, the caller's to free. */

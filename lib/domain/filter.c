@@ -112,7 +112,7 @@ kms_status kms__filter_wants_rotation(kms__txn *txn, const kms__record_key *reco
 
     (void)filter;
     KMS__TRY(load(txn, record_key, &key));
-    *wanted = key.now_ms >= kms__rotation_due(&key);
+    *wanted = kms__rotation_is_due(&key);
     kms__key_clear(&key);
     return KMS_OK;
 }

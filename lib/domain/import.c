@@ -10,15 +10,9 @@
 
 _Static_assert(BATCH + 2 < KMS_TXN_WRITES_MAX, "a batch fits a transaction");
 
-/* A version that never had material has no commitment yet. */
-static bool is_unbound(const kms__key_version *version)
-{
-    return sodium_is_zero(version->commitment, sizeof version->commitment) == 1;
-}
-
 static bool has_first(const kms__key *key)
 {
-    return key->version_count > 0 && !is_unbound(&key->versions[0]);
+    return key->version_count > 0 && !kms__key_version_is_unbound(&key->versions[0]);
 }
 
 /* The version that has or had this material; 0 if none. */
@@ -42,9 +36,11 @@ static kms_status put_material(kms__txn *txn, kms__key *key, uint32_t number,
 
     /* What was scheduled stays scheduled. */
     KMS__TRY(kms__version_extra_load(txn, key, number, &extra));
-    extra.source = incoming->extra.source;
+    /* What was in the clear once is not made better by a wrapping. */
+    if (extra.source != KMS_MATERIAL_RAW)
+        extra.source = incoming->extra.source;
     extra.expires_ms = incoming->extra.expires_ms;
-    if (is_unbound(version))
+    if (kms__key_version_is_unbound(version))
         kms__version_commitment(key->id, number, incoming->material, version->commitment);
     version->has_material = true;
     if (number == key->primary)

@@ -119,6 +119,8 @@ static kms_status open_token(kms_store *store, kms_slice token, uint8_t *plain, 
         return token_invalid();
     if (bytes[0] > TOKEN_FORMAT)
         return kms_set_error(KMS_ERR_NEWER_FORMAT, "a newer libkms made the import token");
+    if (bytes[0] != TOKEN_FORMAT)
+        return token_invalid();
     KMS__TRY(token_key(store, &key));
     associated_data(store, associated);
     rc = crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, bytes + TOKEN_PREFIX,

@@ -2,6 +2,7 @@
 #include "base/try.h"
 #include "wire/wire.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +77,8 @@ static void decode_version(kms__reader *reader, uint8_t body, kms__key_version *
 
 static kms_status decode_versions(kms__reader *reader, uint8_t body, kms__key *key)
 {
-    if (key->version_count > KMS_KEY_VERSIONS_MAX || key->primary > key->version_count)
+    if (key->version_count > KMS_KEY_VERSIONS_MAX || key->primary > key->version_count ||
+        (key->primary == 0) != (key->version_count == 0))
         return key_is_damaged(key);
     key->versions = calloc((size_t)key->version_count + 1, sizeof *key->versions);
     if (key->versions == NULL)
@@ -242,6 +244,11 @@ kms_status kms__key_version_of(const kms__key *key, uint32_t number, kms__key_ve
                              kms__key_text(key).text, number, key->version_count);
     *version = &key->versions[number - 1];
     return KMS_OK;
+}
+
+bool kms__key_version_is_unbound(const kms__key_version *version)
+{
+    return sodium_is_zero(version->commitment, sizeof version->commitment) == 1;
 }
 
 kms_status kms__key_append_version(kms__key *key, const kms__key_version *version)

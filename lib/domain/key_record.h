@@ -75,6 +75,9 @@ kms_status kms__key_decode(const uint8_t id[KMS__ID_SIZE], kms_slice plain, kms_
 /* A version of a key by number; KMS_ERR_VERSION_NOT_FOUND. */
 kms_status kms__key_version_of(const kms__key *key, uint32_t number, kms__key_version **version);
 
+/* Whether a version never had material, and so has no commitment yet. */
+bool kms__key_version_is_unbound(const kms__key_version *version);
+
 /* Appends a version and makes it the primary one. The key itself is yet to be saved; it has less
  * than KMS_KEY_VERSIONS_MAX. */
 kms_status kms__key_append_version(kms__key *key, const kms__key_version *version);

@@ -197,6 +197,8 @@ static kms_status purge(kms__txn *txn, kms__key *key, const void *argument, bool
     KMS__TRY(kms__deletion_is_due(extra.destroy_ms, txn->now_ms, c->date_ms, what));
     version->state = KMS_KEY_VERSION_DESTROYED;
     version->has_material = false;
+    extra.state_before = (kms_key_version_state)0;
+    extra.destroy_ms = 0;
     return kms__version_save(txn, key->id, c->number, &extra, NULL);
 }
 

@@ -97,9 +97,10 @@ void kms__key_seed_wipe(kms_store *store, kms__key_seed *seed)
 }
 
 static const kms__version_extra drawn = {.source = KMS_MATERIAL_DRAWN};
+static const kms__version_extra none_yet = {.source = KMS_MATERIAL_NONE};
 
-/* An external key gets its first version with its first material; until then the suite that its
- * maker chose stands in a version of no material and of no commitment. */
+/* An external key gets its first material later; until then the suite that its maker chose stands
+ * in a version of no material and of no commitment. */
 static kms_status add_first_version(kms__txn *txn, kms__key *key, const kms__key_seed *seed)
 {
     kms__key_version waiting = {
@@ -108,7 +109,7 @@ static kms_status add_first_version(kms__txn *txn, kms__key *key, const kms__key
     if (key->origin != KMS_KEY_ORIGIN_EXTERNAL)
         return kms__key_add_version(txn, key, seed->options.suite, &drawn, seed->material);
     KMS__TRY(kms__key_append_version(key, &waiting));
-    return kms__version_save(txn, key->id, 1, &drawn, NULL);
+    return kms__version_save(txn, key->id, 1, &none_yet, NULL);
 }
 
 kms_status kms__key_create(kms__txn *txn, const kms__key_seed *seed)

@@ -37,12 +37,13 @@ kms__last_use kms__last_use_of(const kms__last_uses *uses, uint32_t number)
 
 static kms_status make_room(kms__last_uses *uses, uint32_t count)
 {
-    kms__last_use *of = realloc(uses->of, ((size_t)count + 1) * sizeof *of);
+    kms__last_use *of = calloc((size_t)count + 1, sizeof *of);
 
     if (of == NULL)
         return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for the uses of %u versions", count);
-    if (count > uses->count)
-        memset(of + uses->count, 0, (count - uses->count) * sizeof *of);
+    if (uses->of != NULL)
+        memcpy(of, uses->of, uses->count * sizeof *of);
+    free(uses->of);
     uses->of = of;
     uses->count = count;
     return KMS_OK;
@@ -112,7 +113,7 @@ static kms_status take_in(kms__last_uses *uses, const kms__use_note *note, bool 
 {
     int64_t *at;
 
-    if (note->version > uses->count)
+    if (uses->of == NULL || note->version > uses->count)
         KMS__TRY(make_room(uses, note->version));
     at = note->encrypted ? &uses->of[note->version - 1].encrypt_ms
                          : &uses->of[note->version - 1].decrypt_ms;
@@ -134,11 +135,31 @@ typedef struct flush {
     bool wanted;
 } flush;
 
-static int by_key(const void *a, const void *b)
+static int compare(const void *a, const void *b)
 {
     const kms__use_note *left = a, *right = b;
+    int order = memcmp(left->key_id, right->key_id, KMS__ID_SIZE);
 
-    return memcmp(left->key_id, right->key_id, KMS__ID_SIZE);
+    if (order == 0)
+        order = (left->version > right->version) - (left->version < right->version);
+    return order != 0 ? order : (int)left->encrypted - (int)right->encrypted;
+}
+
+/* Sorts notes, and makes one of those that are about the same; gives how many are left. */
+static size_t put_in_order(kms__use_note *notes, size_t count)
+{
+    size_t kept = 0;
+
+    if (count == 0)
+        return 0;
+    qsort(notes, count, sizeof *notes, compare);
+    for (size_t i = 1; i < count; i++) {
+        if (compare(&notes[kept], &notes[i]) != 0)
+            notes[++kept] = notes[i];
+        else if (notes[i].at_ms > notes[kept].at_ms)
+            notes[kept].at_ms = notes[i].at_ms;
+    }
+    return kept + 1;
 }
 
 static bool is_there(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], kms_status *st)
@@ -206,14 +227,16 @@ kms_status kms__last_use_flush(kms_store *store)
     kms_status st = KMS_OK;
 
     KMS__TRY(kms__cache_collect_uses(store->cache, &notes, &count));
-    if (count > 0)
-        qsort(notes, count, sizeof *notes, by_key);
+    count = put_in_order(notes, count);
     while (st == KMS_OK && done < count) {
         flush f = {.notes = notes + done, .count = count - done};
 
         st = flush_some(store, &f);
-        done += f.done;
+        if (st == KMS_OK)
+            done += f.done;
     }
+    if (done < count)
+        kms__cache_keep_uses(store->cache, notes + done, count - done);
     free(notes);
     return st;
 }

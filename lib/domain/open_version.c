@@ -179,6 +179,17 @@ static kms_status check_number(const kms__key *key, uint32_t number, kms_operati
                          number, kms__key_text(key).text, key->version_count);
 }
 
+/* Only who encrypts rotates. */
+static void set_rest(const kms__key *key, bool encrypting, kms__opened *entry)
+{
+    kms__rest rest = {INT64_MIN, KMS__NEVER};
+
+    if (encrypting)
+        rest = kms__rotation_rest(key);
+    atomic_store(&entry->rest_from_ms, rest.from_ms);
+    atomic_store(&entry->rest_until_ms, rest.until_ms);
+}
+
 static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *entry)
 {
     bool encrypting = wanted->lookup.kind == KMS__LOOKUP_REFERENCE;
@@ -194,7 +205,8 @@ static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *
         st = check_number(&key, number, wanted->operation);
     if (st == KMS_OK)
         st = open_version(txn, &key, number, entry);
-    entry->rotate_at_ms = encrypting && st == KMS_OK ? kms__rotation_due(&key) : KMS__NEVER;
+    if (st == KMS_OK)
+        set_rest(&key, encrypting, entry);
     kms__key_clear(&key);
     KMS__TRY(st);
     entry->kind = (uint8_t)wanted->lookup.kind;

@@ -33,37 +33,63 @@ static kms_status try_rotation(kms_store *store, attempt *a)
     return st;
 }
 
-static void count_attempt(kms_store *store, const attempt *a, kms_status st, int64_t now_ms)
+static void let_rest(const kms__pin *pin, kms__rest rest)
 {
-    if (st == KMS_OK) {
-        if (a->outcome.made)
-            atomic_fetch_add(&store->rotation.made, 1);
-        return;
-    }
+    atomic_store(&pin->opened->rest_from_ms, rest.from_ms);
+    atomic_store(&pin->opened->rest_until_ms, rest.until_ms);
+}
+
+static bool rests(const kms__pin *pin)
+{
+    return pin->now_ms >= atomic_load_explicit(&pin->opened->rest_from_ms, memory_order_relaxed) &&
+           pin->now_ms < atomic_load_explicit(&pin->opened->rest_until_ms, memory_order_relaxed);
+}
+
+static void count_success(kms_store *store, const attempt *a, const kms__pin *pin)
+{
+    if (a->outcome.made)
+        atomic_fetch_add(&store->rotation.made, 1);
+    else if (a->outcome.number != 0)
+        /* The clock had leapt since the key was opened. Nothing was written, so nothing else would
+         * make anybody look at the key again. */
+        let_rest(pin, a->outcome.rest);
+}
+
+/* What is wrong with one key holds up no other. */
+static void count_failure(kms_store *store, kms_status st, const kms__pin *pin)
+{
+    int64_t now_ms = pin->now_ms;
+    int64_t next_ms = now_ms < KMS__NEVER - RETRY_MS ? now_ms + RETRY_MS : KMS__NEVER;
+
     atomic_store(&store->rotation.last_failure, (int)st);
     atomic_fetch_add(&store->rotation.put_off, 1);
-    atomic_store(&store->rotation.next_attempt_ms, now_ms + RETRY_MS);
+    if (st == KMS_ERR_LIMIT_EXCEEDED || st == KMS_ERR_UNSUPPORTED)
+        let_rest(pin, (kms__rest){now_ms, next_ms});
+    else
+        atomic_store(&store->rotation.next_attempt_ms, next_ms);
 }
 
 /* A clock that was set back may have left a date far ahead: that holds nobody up. */
 static bool must_wait(const kms_store *store, int64_t now_ms)
 {
-    int64_t next = atomic_load(&store->rotation.next_attempt_ms);
+    int64_t next_ms = atomic_load(&store->rotation.next_attempt_ms);
 
-    return now_ms < next && next - now_ms <= RETRY_MS;
+    return now_ms < next_ms && (uint64_t)next_ms - (uint64_t)now_ms <= (uint64_t)RETRY_MS;
 }
 
 /* The caller has taken the flag. */
-static void rotate_before_use(kms_store *store, attempt *a, int64_t now_ms)
+static void rotate_before_use(kms_store *store, attempt *a, const kms__pin *pin)
 {
     kms__kept_error kept;
     kms_status st;
 
     kms__error_keep(&kept);
     st = try_rotation(store, a);
-    count_attempt(store, a, st, now_ms);
-    if (st != KMS_OK)
-        kms__error_restore(&kept);
+    if (st == KMS_OK)
+        count_success(store, a, pin);
+    else
+        count_failure(store, st, pin);
+    kms__error_restore(&kept);
     atomic_flag_clear(&store->rotation.busy);
 }
 
@@ -73,13 +99,13 @@ kms_status kms__pin_for_encrypting(kms_store *store, const char *keyref, unsigne
     attempt a = {.outcome.made = false};
 
     KMS__TRY(kms__pin_primary(store, keyref, hazard, pin));
-    if (pin->now_ms < pin->opened->rotate_at_ms)
+    if (rests(pin))
         return KMS_OK;
     /* One attempt of one thread at a time; whoever comes meanwhile uses the old version. */
     if (must_wait(store, pin->now_ms) || atomic_flag_test_and_set(&store->rotation.busy))
         return KMS_OK;
     memcpy(a.id, pin->opened->key_id, KMS__ID_SIZE);
+    rotate_before_use(store, &a, pin);
     kms__pin_release(pin);
-    rotate_before_use(store, &a, pin->now_ms);
     return kms__pin_primary(store, keyref, hazard, pin);
 }

@@ -35,28 +35,45 @@ static int64_t schedule_start(const kms__key *key)
 /* Clocks of one machine may differ by so much without anything being wrong. */
 static bool lies_in_the_future(const kms__key *key, int64_t date_ms)
 {
-    return date_ms > key->now_ms && date_ms - key->now_ms > DAY_MS;
+    return date_ms > key->now_ms && (uint64_t)date_ms - (uint64_t)key->now_ms > (uint64_t)DAY_MS;
+}
+
+/* From where an interval leads to the next version. */
+static int64_t interval_start(const kms__key *key)
+{
+    int64_t start = schedule_start(key);
+
+    return lies_in_the_future(key, key->rotation_stamp_ms) ? start
+                                                           : later(start, key->rotation_stamp_ms);
 }
 
 int64_t kms__rotation_next(const kms__key *key)
 {
     int64_t interval = (int64_t)key->rotation_days * DAY_MS;
-    int64_t start = schedule_start(key);
+    int64_t start = interval_start(key);
 
     if (!key->rotation_enabled)
         return 0;
-    if (!lies_in_the_future(key, key->rotation_stamp_ms))
-        start = later(start, key->rotation_stamp_ms);
-    return start > INT64_MAX - interval ? INT64_MAX : start + interval;
+    return start > KMS__NEVER - interval ? KMS__NEVER : start + interval;
 }
 
-int64_t kms__rotation_due(const kms__key *key)
+kms__rest kms__rotation_rest(const kms__key *key)
 {
+    int64_t start = interval_start(key);
+
     if (kms__rotation_state(key) != KMS_ROTATION_ENABLED)
-        return KMS__NEVER;
+        return (kms__rest){INT64_MIN, KMS__NEVER};
     if (lies_in_the_future(key, schedule_start(key)))
-        return key->now_ms;
-    return kms__rotation_next(key);
+        return (kms__rest){KMS__NEVER, KMS__NEVER};
+    return (kms__rest){start < INT64_MIN + DAY_MS ? INT64_MIN : start - DAY_MS,
+                       kms__rotation_next(key)};
+}
+
+bool kms__rotation_is_due(const kms__key *key)
+{
+    kms__rest rest = kms__rotation_rest(key);
+
+    return key->now_ms < rest.from_ms || key->now_ms >= rest.until_ms;
 }
 
 static kms_status set_policy(kms__txn *txn, kms__key *key, const void *argument, bool *changed)
@@ -101,7 +118,7 @@ static kms_status renew(kms__txn *txn, kms__key *key, const kms__key_seed *seed)
 static kms_status follow_policy(kms__txn *txn, kms__key *key, const kms__key_seed *seed,
                                 kms__rotation_outcome *outcome)
 {
-    if (key->now_ms < kms__rotation_due(key)) {
+    if (!kms__rotation_is_due(key)) {
         outcome->number = key->primary;
         return KMS_OK;
     }
@@ -121,9 +138,10 @@ kms_status kms__rotate_if_due(kms__txn *txn, const uint8_t id[KMS__ID_SIZE],
     kms__key key;
     kms_status st;
 
-    *outcome = (kms__rotation_outcome){false, 0};
+    *outcome = (kms__rotation_outcome){.made = false};
     KMS__TRY(kms__key_load(txn, id, &key, NULL));
     st = follow_policy(txn, &key, seed, outcome);
+    outcome->rest = kms__rotation_rest(&key);
     kms__key_clear(&key);
     return st;
 }

@@ -26,9 +26,19 @@ kms_rotation_state kms__rotation_state(const kms__key *key);
 /* When the schedule wants the next version; 0 without a policy that is turned on. */
 int64_t kms__rotation_next(const kms__key *key);
 
-/* When the policy has something to do: then, or at once if a date lies in the future;
- * KMS__NEVER if it is not in force. */
-int64_t kms__rotation_due(const kms__key *key);
+/* Dates of the clock within which a policy has nothing to do. A clock that is set back leaves them
+ * too, because dates of the schedule may then lie in the future. */
+typedef struct kms__rest {
+    int64_t from_ms;
+    /* Not included. */
+    int64_t until_ms;
+} kms__rest;
+
+/* For ever if the policy is not in force; empty if a date lies in the future. */
+kms__rest kms__rotation_rest(const kms__key *key);
+
+/* Whether the policy has something to do now. */
+bool kms__rotation_is_due(const kms__key *key);
 
 typedef struct kms__policy {
     bool enabled;
@@ -44,6 +54,8 @@ typedef struct kms__rotation_outcome {
     bool made;
     /* The primary version then; 0 if only a date was brought back. */
     uint32_t number;
+    /* Of the key as it is then. */
+    kms__rest rest;
 } kms__rotation_outcome;
 
 /* Does what the policy of a key wants now, if anything: somebody else may have done it. */

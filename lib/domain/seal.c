@@ -57,19 +57,26 @@ static void begin_header(const kms__pin *pin, kms_blob_kind kind, uint8_t *blob)
     blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
 }
 
-/* The header stands there, with its nonce. The pin is released. */
-static kms_status seal_behind_header(kms__pin *pin, kms__associated *associated, kms_slice plain,
-                                     uint8_t *blob)
+/* The header stands there, with its nonce. */
+static kms_status seal_behind_header(const kms__pin *pin, kms__associated *associated,
+                                     kms_slice plain, uint8_t *blob)
 {
     kms_status st =
         kms__aead_seal(pin->opened->suite, pin->opened->suite_key, blob + KMS__BLOB_NONCE_AT,
                        kms__associated_end(associated, blob), plain, blob + KMS__BLOB_HEADER);
 
     kms__pin_note_use(pin);
-    kms__pin_release(pin);
     if (st != KMS_OK)
         memset(blob, 0, KMS__BLOB_HEADER);
     return st;
+}
+
+kms_status kms__blob_seal_under(const kms__pin *pin, kms_blob_kind kind,
+                                kms__associated *associated, kms_slice plain, uint8_t *blob)
+{
+    begin_header(pin, kind, blob);
+    kms__nonce(pin->thread, blob + KMS__BLOB_NONCE_AT);
+    return seal_behind_header(pin, associated, plain, blob);
 }
 
 kms_status kms__blob_seal(kms_store *store, const char *keyref, kms_blob_kind kind,
@@ -77,12 +84,13 @@ kms_status kms__blob_seal(kms_store *store, const char *keyref, kms_blob_kind ki
 {
     kms__associated associated;
     kms__pin pin;
+    kms_status st;
 
     KMS__TRY(kms__associated_begin(context, &associated));
     KMS__TRY(kms__pin_for_encrypting(store, keyref, 0, &pin));
-    begin_header(&pin, kind, blob);
-    kms__nonce(pin.thread, blob + KMS__BLOB_NONCE_AT);
-    return seal_behind_header(&pin, &associated, plain, blob);
+    st = kms__blob_seal_under(&pin, kind, &associated, plain, blob);
+    kms__pin_release(&pin);
+    return st;
 }
 
 /* A synthetic nonce: it repeats if, and as far as anybody can tell only if, context and plaintext
@@ -102,13 +110,16 @@ kms_status kms__blob_seal_deterministic(kms_store *store, const char *keyref,
 {
     kms__associated associated;
     kms__pin pin;
+    kms_status st;
 
     KMS__TRY(kms__check_context_is_there(context));
     KMS__TRY(kms__associated_begin(context, &associated));
     KMS__TRY(kms__pin_primary_for(store, keyref, KMS_OP_ENCRYPT_DETERMINISTIC, 0, &pin));
     begin_header(&pin, KMS_BLOB_DETERMINISTIC, blob);
     deterministic_nonce(pin.opened, &associated, plain, blob + KMS__BLOB_NONCE_AT);
-    return seal_behind_header(&pin, &associated, plain, blob);
+    st = seal_behind_header(&pin, &associated, plain, blob);
+    kms__pin_release(&pin);
+    return st;
 }
 
 static kms_status does_not_open(const kms__blob *blob, bool with_context)
@@ -154,6 +165,16 @@ static kms_status open_under(const kms__opened *opened, unsigned kinds, kms__ass
     return deterministic ? check_nonce(opened, associated, blob, plain) : KMS_OK;
 }
 
+kms_status kms__blob_open_under(const kms__pin *pin, unsigned kinds, kms__associated *associated,
+                                const kms__blob *blob, uint8_t *plain)
+{
+    kms_status st = open_under(pin->opened, kinds, associated, blob, plain);
+
+    if (st == KMS_OK)
+        kms__pin_note_use(pin);
+    return st == KMS_ERR_INVALID_CIPHERTEXT ? does_not_open(blob, associated->context_len > 0) : st;
+}
+
 kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *associated,
                           const kms__blob *blob, uint8_t *plain)
 {
@@ -161,11 +182,7 @@ kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *ass
     kms_status st;
 
     KMS__TRY(kms__pin_version(store, blob->key_id, blob->key_version, 0, &pin));
-    st = open_under(pin.opened, kinds, associated, blob, plain);
-    if (st == KMS_OK)
-        kms__pin_note_use(&pin);
+    st = kms__blob_open_under(&pin, kinds, associated, blob, plain);
     kms__pin_release(&pin);
-    if (st == KMS_ERR_INVALID_CIPHERTEXT)
-        return does_not_open(blob, associated->context_len > 0);
     return st;
 }

@@ -3,7 +3,7 @@
 #define KMS__DOMAIN_SEAL_H
 
 #include "crypto/blob.h"
-#include "vault/store.h"
+#include "domain/open_version.h"
 
 #include <kms/encrypt.h>
 
@@ -30,6 +30,12 @@ kms_status kms__blob_seal_deterministic(kms_store *store, const char *keyref,
  * because what is wrong with arguments is told first. */
 kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *associated,
                           const kms__blob *blob, uint8_t *plain);
+
+/* The two above under a version that is pinned already, for many blobs in a row. */
+kms_status kms__blob_seal_under(const kms__pin *pin, kms_blob_kind kind,
+                                kms__associated *associated, kms_slice plain, uint8_t *blob);
+kms_status kms__blob_open_under(const kms__pin *pin, unsigned kinds, kms__associated *associated,
+                                const kms__blob *blob, uint8_t *plain);
 
 /* Whether two buffers share a byte. */
 bool kms__overlap(const void *a, size_t a_len, const void *b, size_t b_len);

@@ -174,7 +174,8 @@ static const char *why(const kms__key *key, kms_key_state state, kms_status stat
         return key->purging ? "is being purged: kms_purge_key() finishes it"
                             : "is scheduled for deletion: kms_cancel_key_deletion() takes it back";
     case KMS_KEY_PENDING_IMPORT:
-        if (key->version_count == 0)
+        if (key->version_count == 0 ||
+            kms__key_version_is_unbound(&key->versions[key->primary - 1]))
             return "waits for its material: kms_import_key_material() brings it";
         return key->versions[key->primary - 1].has_material
                    ? "waits for its material, which has expired: kms_import_key_material() brings "
@@ -193,7 +194,7 @@ static const char *why(const kms__key *key, kms_key_state state, kms_status stat
 static bool waits_for_purge(const kms__key *key, kms_operation operation)
 {
     return key->purging && operation != KMS_OP_PURGE_KEY && operation != KMS_OP_DESCRIBE_KEY &&
-           operation != KMS_OP_DELETE_ALIAS && operation != KMS_OP_CANCEL_KEY_DELETION;
+           operation != KMS_OP_DELETE_ALIAS;
 }
 
 kms_status kms__key_allows(const kms__key *key, kms_operation operation, const char *keyref)
@@ -210,7 +211,7 @@ kms_status kms__key_allows(const kms__key *key, kms_operation operation, const c
     if (st == KMS_OK)
         return KMS_OK;
     because = why(key, state, st);
-    if (operation == KMS_OP_CANCEL_KEY_DELETION || operation == KMS_OP_PURGE_KEY)
+    if (!key->purging && (operation == KMS_OP_CANCEL_KEY_DELETION || operation == KMS_OP_PURGE_KEY))
         because = "is not scheduled for deletion";
     if (keyref != NULL && strncmp(keyref, "alias/", 6) == 0)
         return kms_set_error(st, "key %s, which %s points to, %s", kms__key_text(key).text, keyref,

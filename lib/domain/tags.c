@@ -212,7 +212,7 @@ kms_status kms__tags_remove(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], const
     before = now.count;
     if (names == NULL)
         now.count = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; names != NULL && i < count; i++)
         take(&now, names[i]);
     return now.count == before ? KMS_OK : save(txn, id, &now);
 }

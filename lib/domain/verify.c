@@ -144,31 +144,44 @@ static kms_status check_version(visit *v, const kms__record_key *record_key)
     return KMS_OK;
 }
 
+/* Reads what a key has in a record of its own. Nothing is kept by having no record. */
+static kms_status load_attribute(kms__txn *txn, uint8_t letter, const uint8_t *id, bool *something)
+{
+    kms__last_uses uses;
+    kms__tags tags;
+    char *text = NULL;
+
+    switch (letter) {
+    case KMS__TAG_DESCRIPTION:
+        KMS__TRY(kms__description_load(txn, id, &text));
+        *something = text[0] != '\0';
+        free(text);
+        return KMS_OK;
+    case KMS__TAG_TAGS:
+        KMS__TRY(kms__tags_load(txn, id, &tags));
+        *something = tags.count > 0;
+        return KMS_OK;
+    default:
+        KMS__TRY(kms__last_uses_load(txn, id, &uses));
+        *something = uses.count > 0;
+        kms__last_uses_clear(&uses);
+        return KMS_OK;
+    }
+}
+
 /* What a key has in a record of its own: can it be read, and is the key there? */
 static kms_status check_attribute(visit *v, const kms__record_key *record_key)
 {
     const uint8_t *id = record_key->bytes + 1;
     kms__record_key owner;
-    kms__last_uses uses;
-    kms__tags tags;
-    char *text = NULL;
+    bool something = false;
 
     if (record_key->len != 1 + KMS__ID_SIZE)
         return damaged(record_key, "has no key's name");
     owner = kms__key_record_key(id);
     KMS__TRY(is_there(v, record_key, &owner));
-    switch (record_key->bytes[0]) {
-    case KMS__TAG_DESCRIPTION:
-        KMS__TRY(kms__description_load(v->txn, id, &text));
-        free(text);
-        return KMS_OK;
-    case KMS__TAG_TAGS:
-        return kms__tags_load(v->txn, id, &tags);
-    default:
-        KMS__TRY(kms__last_uses_load(v->txn, id, &uses));
-        kms__last_uses_clear(&uses);
-        return KMS_OK;
-    }
+    KMS__TRY(load_attribute(v->txn, record_key->bytes[0], id, &something));
+    return something ? KMS_OK : damaged(record_key, "has nothing in it");
 }
 
 static kms_status check_boot(kms__txn *txn)

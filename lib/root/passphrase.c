@@ -131,8 +131,10 @@ kms_status kms_root_passphrase(kms_root **root, const void *passphrase, size_t p
     passphrase_root *made;
     bool locked;
 
-    if (root == NULL || passphrase == NULL || passphrase_len < 1 ||
-        passphrase_len > KMS_PASSPHRASE_MAX)
+    if (root == NULL || passphrase == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "kms_root_passphrase: %s is NULL",
+                             root == NULL ? "root" : "passphrase");
+    if (passphrase_len < 1 || passphrase_len > KMS_PASSPHRASE_MAX)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "a passphrase has 1 to %d bytes",
                              KMS_PASSPHRASE_MAX);
     made = calloc(1, sizeof *made);

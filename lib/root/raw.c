@@ -63,7 +63,10 @@ kms_status kms_root_raw(kms_root **root, const void *key, size_t key_len)
     bool locked;
     raw *made;
 
-    if (root == NULL || key == NULL || key_len != KMS_ROOT_KEY_SIZE)
+    if (root == NULL || key == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "kms_root_raw: %s is NULL",
+                             root == NULL ? "root" : "key");
+    if (key_len != KMS_ROOT_KEY_SIZE)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "a raw root key has exactly %d bytes",
                              KMS_ROOT_KEY_SIZE);
     if (sodium_is_zero(key, key_len))

@@ -1,6 +1,7 @@
 #include "vault/boot.h"
 #include "base/try.h"
 #include "crypto/kdf.h"
+#include "vault/foreign.h"
 #include "wire/wire.h"
 
 #include <sodium.h>
@@ -97,9 +98,10 @@ static kms_root_request request_for(const uint8_t *store_id, kms_strength streng
     return request;
 }
 
-/* The last defence against a provider that lost its secret: everybody knows this key. */
-static kms_status check_root_key(const kms_root *root, const uint8_t *root_key)
+/* What a provider answered. A root key of zeros is one that it lost: everybody knows that. */
+static kms_status check_answer(const kms_root *root, kms_status st, const uint8_t *root_key)
 {
+    KMS__TRY(kms__foreign_end("root provider", root->ops->name, st));
     if (!sodium_is_zero(root_key, KMS_ROOT_KEY_SIZE))
         return KMS_OK;
     return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
@@ -119,9 +121,11 @@ kms_status kms__boot_make(kms_root *root, kms_strength strength,
     size_t parameters_len = 0;
     head h = {.generation = generation, .slots = 1};
     slot s = {.number = 0, .name = {root->ops->name, strlen(root->ops->name)}};
+    kms_status st;
 
-    KMS__TRY(root->ops->make(root, &request, parameters, &parameters_len, root_key));
-    KMS__TRY(check_root_key(root, root_key));
+    kms__foreign_begin();
+    st = root->ops->make(root, &request, parameters, &parameters_len, root_key);
+    KMS__TRY(check_answer(root, st, root_key));
     if (parameters_len > sizeof parameters)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
                              "root provider \"%s\" gave %zu bytes of "
@@ -188,10 +192,12 @@ static kms_status try_slot(const head *h, const slot *s, kms_root *root, uint8_t
     size_t associated_len = associated_data(h, s, associated);
     uint8_t *wrap_key = root_key + KMS_ROOT_KEY_SIZE;
     uint8_t check[CHECK_SIZE];
+    kms_status st;
     int rc;
 
-    KMS__TRY(root->ops->unlock(root, &request, s->parameters.data, s->parameters.len, root_key));
-    KMS__TRY(check_root_key(root, root_key));
+    kms__foreign_begin();
+    st = root->ops->unlock(root, &request, s->parameters.data, s->parameters.len, root_key);
+    KMS__TRY(check_answer(root, st, root_key));
     kms__derive(KMS__USE_ROOT_CHECK, root_key, h->store_id, s->number, check);
     *fits = sodium_memcmp(check, s->check.data, CHECK_SIZE) == 0;
     if (!*fits)
@@ -213,9 +219,10 @@ static kms_status no_slot_fits(const kms_root *root, bool any_of_its_kind)
         return kms_set_error(KMS_ERR_WRONG_ROOT_KEY,
                              "this %s root does not unlock the store: is it another store's?",
                              root->ops->name);
-    return kms_set_error(KMS_ERR_WRONG_ROOT_KEY,
-                         "the store has no root slot for a %s root: it was made with another kind",
-                         root->ops->name);
+    return kms_set_error(
+        KMS_ERR_WRONG_ROOT_KEY,
+        "the store has no slot for a root of kind \"%s\": it was made with another kind",
+        root->ops->name);
 }
 
 kms_status kms__boot_unlock(kms_slice boot, kms_root *root, uint8_t root_key[KMS__ROOT_ROOM],

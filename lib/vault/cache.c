@@ -394,6 +394,7 @@ kms_status kms__cache_collect_uses(kms__cache *cache, kms__use_note **notes, siz
 
     *count = 0;
     pthread_mutex_lock(&cache->mutex);
+    collect_retired(cache);
     room = cache->note_count + count_used(cache);
     if (room > 0)
         all = malloc(room * sizeof *all);
@@ -404,4 +405,30 @@ kms_status kms__cache_collect_uses(kms__cache *cache, kms__use_note **notes, siz
         return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for the uses of %zu versions", room);
     *notes = all;
     return KMS_OK;
+}
+
+/* The notes at hand and `count` more, as far as there is room for them. */
+static size_t make_room_for_notes(kms__cache *cache, size_t count)
+{
+    size_t most = NOTES_MAX + (size_t)cache->entries_max;
+    size_t wanted = cache->note_count + count < most ? cache->note_count + count : most;
+    size_t room = wanted > NOTES_MAX ? wanted : NOTES_MAX;
+    kms__use_note *notes = realloc(cache->notes, room * sizeof *notes);
+
+    if (notes == NULL)
+        return 0;
+    cache->notes = notes;
+    return wanted - cache->note_count;
+}
+
+void kms__cache_keep_uses(kms__cache *cache, const kms__use_note *notes, size_t count)
+{
+    size_t taken;
+
+    pthread_mutex_lock(&cache->mutex);
+    taken = make_room_for_notes(cache, count);
+    if (taken > 0)
+        memcpy(cache->notes + cache->note_count, notes, taken * sizeof *notes);
+    cache->note_count += taken;
+    pthread_mutex_unlock(&cache->mutex);
 }

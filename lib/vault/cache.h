@@ -36,17 +36,19 @@ typedef struct kms__lookup {
 /* Records that an entry was made from. */
 enum { KMS__MARK_ALIAS, KMS__MARK_KEY, KMS__MARK_VERSION, KMS__MARKS };
 
-/* A version opened for encrypting and decrypting. Nothing of it but the tag, the use bit and the
- * last use changes while it can be found. */
+/* A version opened for encrypting and decrypting. Nothing of it but the tag, the use bit, the last
+ * use and the rest of the rotation changes while it can be found. */
 typedef struct kms__opened {
     uint64_t incarnation;
     _Atomic uint64_t number;
     _Atomic bool used;
     /* When it was last used, to the hour, since this was last collected; 0: not. */
     _Atomic int64_t last_use_ms;
-    /* What changes by time alone: from when on it may not be used, and is to be rotated. */
+    /* What changes by time alone: from when on it may not be used, and within which dates automatic
+     * rotation has nothing to do. */
     int64_t expires_ms;
-    int64_t rotate_at_ms;
+    _Atomic int64_t rest_from_ms;
+    _Atomic int64_t rest_until_ms;
     bool by_alias;
     /* The key that the alias pointed to before, if it was moved. */
     bool has_previous;
@@ -118,6 +120,10 @@ typedef struct kms__use_note {
 /* Takes the notes of all entries, those that have left meanwhile too; malloc'd, the caller's to
  * free. */
 kms_status kms__cache_collect_uses(kms__cache *cache, kms__use_note **notes, size_t *count);
+
+/* Takes notes back that could not be written down. Some are forgotten where they are more than the
+ * cache could have made, or where memory is short. */
+void kms__cache_keep_uses(kms__cache *cache, const kms__use_note *notes, size_t count);
 
 /* Whether the entry shows this revision. */
 static inline bool kms__opened_is_of(const kms__opened *entry, const kms_revision *revision)

@@ -3,6 +3,7 @@
 #include "base/thread.h"
 #include "base/try.h"
 #include "crypto/kdf.h"
+#include "vault/foreign.h"
 #include "vault/txn.h"
 
 #include <sodium.h>
@@ -57,6 +58,7 @@ kms_status kms__store_new(kms_store **store, kms_backend *engine, uint32_t flags
     made->read_only = (flags & (KMS_OPEN_READ_ONLY | KMS_OPEN_FROZEN)) != 0;
     made->demand_locked = (flags & KMS_OPEN_REQUIRE_LOCKED) != 0;
     made->busy_timeout_ms = options->busy_timeout_ms;
+    atomic_store(&made->rotation.next_attempt_ms, INT64_MIN);
     made->clock = options->clock != NULL ? *options->clock : kms__clock_system();
     st = take_memory(made, options->cache_entries);
     if (st != KMS_OK) {
@@ -204,7 +206,9 @@ static kms_status create_with(kms_store *store, kms_root *root, uint32_t flags,
     sodium_memzero(block, sizeof *block);
     records[0] = (kms_record){kms__boot_key(), {boot->bytes, boot->len}};
     records[1] = (kms_record){kms__header_key(), {header, sizeof header}};
-    return store->engine->ops->create(store->engine, &how, records, 2);
+    kms__foreign_begin();
+    return kms__foreign_end("engine", store->engine->ops->name,
+                            store->engine->ops->create(store->engine, &how, records, 2));
 }
 
 /* Makes the store at the engine; its id, its generation and the changes that it begins with are
@@ -228,12 +232,19 @@ static kms_status create(kms_store *store, kms_root *root, uint32_t flags, kms_s
     return st;
 }
 
+static kms_status open_engine(kms_store *store, const kms_backend_how *how)
+{
+    kms__foreign_begin();
+    return kms__foreign_end("engine", store->engine->ops->name,
+                            store->engine->ops->open(store->engine, how));
+}
+
 /* Whoever comes second opens what the first one made. */
 static kms_status open_or_create(kms_store *store, kms_root *root, uint32_t flags,
                                  kms_strength strength, bool *created)
 {
     kms_backend_how how = how_to_open(store, flags);
-    kms_status st = store->engine->ops->open(store->engine, &how);
+    kms_status st = open_engine(store, &how);
 
     *created = false;
     if (st != KMS_ERR_NOT_FOUND || (flags & KMS_OPEN_CREATE) == 0)
@@ -244,7 +255,7 @@ static kms_status open_or_create(kms_store *store, kms_root *root, uint32_t flag
     *created = st == KMS_OK;
     if (st != KMS_ERR_ALREADY_EXISTS || (flags & KMS_OPEN_EXCLUSIVE) != 0)
         return st;
-    return store->engine->ops->open(store->engine, &how);
+    return open_engine(store, &how);
 }
 
 kms_status kms__store_unlock(kms_store *store, kms_root *root, uint32_t flags,

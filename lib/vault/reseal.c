@@ -15,6 +15,8 @@ _Static_assert(BATCH_BYTES + KMS_RECORD_VALUE_MAX + KMS__HEADER_VALUE_SIZE < KMS
 typedef struct copying {
     kms__txn *from;
     kms_store *target;
+    kms_root *root;
+    kms__txn_body *check;
     /* Of the store: the target's own counter goes on from there. */
     uint64_t changes;
     bool begun;
@@ -31,13 +33,23 @@ static bool is_copied(const kms__record_key *key)
     return key->len != 1 || (key->bytes[0] != KMS__TAG_BOOT && key->bytes[0] != KMS__TAG_HEADER);
 }
 
+/* A second snapshot would not be the one that the target has the beginning of. */
+static kms_status snapshot_is_lost(void)
+{
+    return kms_set_error(KMS_ERR_STORAGE, "the store's engine lost its snapshot: delete the copy "
+                                          "and try again");
+}
+
 static kms_status copy_record(kms__txn *to, copying *c, const kms__record_key *key)
 {
     kms_backend *engine = c->from->store->engine;
     kms_slice name = kms__record_slice(key), value;
-    kms_status st;
+    kms_status st = engine->ops->get(c->from->engine_txn, name, &value);
 
-    KMS__TRY(engine->ops->get(c->from->engine_txn, name, &value));
+    /* The target's transaction, which this is a part of, is not what is to be run again. */
+    if (st == KMS_ERR_CONFLICT)
+        return snapshot_is_lost();
+    KMS__TRY(st);
     KMS__TRY(kms__record_open(&c->from->seal, name, value, c->plain));
     st = kms__txn_write(to, key, (kms_slice){c->plain, kms__record_plain_size(value)});
     sodium_memzero(c->plain, kms__record_plain_size(value));
@@ -68,37 +80,26 @@ static kms_status copy_all(copying *c)
     return KMS_OK;
 }
 
-static kms_status read_changes(kms__txn *txn, void *argument)
-{
-    uint64_t *changes = argument;
-
-    *changes = txn->header->header.changes;
-    return KMS_OK;
-}
-
+/* Checked first: sealed anew, a record that was removed or replayed would show no more. And made in
+ * the snapshot: the counter of the changes is that of the content. */
 static kms_status copy_snapshot(kms__txn *txn, void *argument)
 {
     copying *c = argument;
 
-    /* A second snapshot would not be the one that the target has the beginning of. */
     if (c->begun)
-        return kms_set_error(KMS_ERR_STORAGE, "the store's engine lost its snapshot: delete the "
-                                              "copy and try again");
+        return snapshot_is_lost();
+    KMS__TRY(c->check(txn, NULL));
     c->begun = true;
     c->from = txn;
+    c->changes = txn->header->header.changes;
+    KMS__TRY(kms__store_create_successor(c->target, c->root, txn->store, c->changes));
     return copy_all(c);
 }
 
-static kms_status copy_with_room(kms_store *store, kms_root *root, copying *c)
+kms_status kms__store_reseal(kms_store *store, kms_store *target, kms_root *root,
+                             kms__txn_body *check)
 {
-    KMS__TRY(kms__store_read_header(store, read_changes, &c->changes));
-    KMS__TRY(kms__store_create_successor(c->target, root, store, c->changes));
-    return kms__store_read(store, copy_snapshot, c);
-}
-
-kms_status kms__store_reseal(kms_store *store, kms_store *target, kms_root *root)
-{
-    copying c = {.target = target};
+    copying c = {.target = target, .root = root, .check = check};
     bool locked;
     kms_status st;
 
@@ -109,7 +110,7 @@ kms_status kms__store_reseal(kms_store *store, kms_store *target, kms_root *root
         st = kms_set_error(KMS_ERR_NOT_LOCKED,
                            "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
     else
-        st = copy_with_room(store, root, &c);
+        st = kms__store_read_header(store, copy_snapshot, &c);
     kms__secret_block_free(c.plain, KMS__RECORD_PLAIN_MAX);
     return st;
 }

@@ -47,9 +47,12 @@ struct kms_store {
     } rotation;
 };
 
+/* INT64_MAX is "never" among dates: no moment is so late. */
 static inline int64_t kms__store_now(const kms_store *store)
 {
-    return store->clock.now_ms(store->clock.data);
+    int64_t now_ms = store->clock.now_ms(store->clock.data);
+
+    return now_ms < INT64_MAX ? now_ms : INT64_MAX - 1;
 }
 
 /* KMS_ERR_FORKED in a child of the process that opened the store. */

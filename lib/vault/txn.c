@@ -1,6 +1,7 @@
 #include "vault/txn.h"
 #include "base/kept_error.h"
 #include "base/try.h"
+#include "vault/foreign.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -101,13 +102,14 @@ static kms_status read_with_retry(kms_store *store, kms__txn_body *body, void *a
     kms__kept_error kept;
 
     kms__error_keep(&kept);
+    kms__foreign_begin();
     for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         kms_status st = read_once(store, now_ms, body, argument, header);
 
         if (st == KMS_OK)
             kms__error_restore(&kept);
         if (st != KMS_ERR_CONFLICT)
-            return st;
+            return kms__foreign_end("engine", store->engine->ops->name, st);
         back_off(attempt);
     }
     return kms_set_error(KMS_ERR_CONFLICT, "writers kept changing the store; try again");
@@ -244,9 +246,12 @@ kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argumen
 
     KMS__TRY(kms__gate_enter(&store->gate, store->busy_timeout_ms));
     kms__error_keep(&kept);
+    kms__foreign_begin();
     st = write_with_retry(store, body, argument);
     if (st == KMS_OK)
         kms__error_restore(&kept);
+    else
+        st = kms__foreign_end("engine", store->engine->ops->name, st);
     kms__gate_leave(&store->gate);
     return st;
 }
@@ -259,9 +264,12 @@ kms_status kms__store_try_write(kms_store *store, kms__txn_body *body, void *arg
 
     KMS__TRY(kms__gate_enter(&store->gate, 0));
     kms__error_keep(&kept);
+    kms__foreign_begin();
     st = write_once(store, false, body, argument, &drawn);
     if (st == KMS_OK)
         kms__error_restore(&kept);
+    else
+        st = kms__foreign_end("engine", store->engine->ops->name, st);
     kms__gate_leave(&store->gate);
     return st;
 }

@@ -1,8 +1,8 @@
 /* Transactions over sealed records, and the only retry loop of the library.
  *
  * A body may run more than once: it changes nothing but its transaction and its argument, draws
- * ids and times before, and its caller publishes results after KMS_OK. What was got over on the way to
- * KMS_OK leaves no message. */
+ * ids and times before, and its caller publishes results after KMS_OK. What was got over on the
+ * way to KMS_OK leaves no message. */
 #ifndef KMS__VAULT_TXN_H
 #define KMS__VAULT_TXN_H
 
@@ -38,8 +38,8 @@ kms_status kms__store_write(kms_store *store, kms__txn_body *body, void *argumen
 /* As kms__store_write(), but only if nobody else is writing: KMS_ERR_BUSY at once, and one attempt. */
 kms_status kms__store_try_write(kms_store *store, kms__txn_body *body, void *argument);
 
-/* As kms__store_read(), with the header opened and checked against a rollback. Waits for the handle's
- * changes, and they for it: there is one header block. */
+/* As kms__store_read(), with the header opened and checked against a rollback. Waits for the
+ * handle's changes, and they for it: there is one header block. */
 kms_status kms__store_read_header(kms_store *store, kms__txn_body *body, void *argument);
 
 /* Whether the record is there, and its mark. KMS_ERR_NOT_FOUND comes without a sentence. */

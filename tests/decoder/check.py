@@ -19,8 +19,14 @@ import uuid
 import decoder
 from decoder import Refused
 
-KINDS = ('derived', 'token', 'blob', 'store', 'key', 'version', 'alias', 'record')
+KINDS = ('derived', 'index', 'blob', 'store', 'key', 'version', 'alias', 'tag', 'record', 'token')
 FLIPS = 48
+# Of a large store: how many records are altered, and how many pairs are swapped.
+ALTERED, SWAPPED = 40, 100
+# What a blob of the store answers, by its name.
+REFUSALS = {'opens': 'OK', 'disabled': 'DISABLED', 'pending-deletion': 'PENDING_DELETION',
+            'pending-import': 'PENDING_IMPORT', 'destroyed': 'DESTROYED',
+            'purged': 'KEY_NOT_FOUND'}
 
 
 class Wrong(Exception):
@@ -43,6 +49,7 @@ def parse(text):
             words = line.split(' ')
             if words[0] in KINDS:
                 records.append({'': words, 'context': []})
+                line_before = words
             elif words[0] == 'context':
                 records[-1]['context'].append(words[1:])
                 line_before = records[-1]['context'][-1]
@@ -189,6 +196,94 @@ def check_derived(record):
                                         len(value)), record[''], 'another derived key')
 
 
+def check_values_on_the_way(record):
+    material, version = data(record, 'material'), int(record['key-version'][0])
+    suite, key_id = int(record['suite'][0]), key_id_of(record)
+    key = decoder.suite_key_of(suite, material, key_id, version)
+    fields = decoder.read_blob(data(record, 'blob-bytes'))
+    expect(fields[:4] == (suite, int(record['kind'][0]), key_id, version), record[''], 'fields')
+    expected = {'suite-key': key, 'commitment': decoder.commitment_of(material, key_id, version),
+                'nonce': fields[5], 'context-bytes': decoder.canonical_context(pairs_of(record)),
+                'nonce-key': decoder.nonce_key_of(material, key_id, version),
+                'message-key': decoder.message_key_of(key, fields[5])}
+    for field, value in expected.items():
+        if field in record:
+            expect(data(record, field) == value, record[''], field, value.hex())
+
+
+def expected_refusal(at):
+    """What a blob with one bit flipped at this place gets, by the table in the page."""
+    if at == 3:
+        return ('NEWER_FORMAT', 'INVALID_CIPHERTEXT')
+    return ('KEY_NOT_FOUND',) if 6 <= at < 22 else ('INVALID_CIPHERTEXT',)
+
+
+def check_altered(blob, pairs, find, thorough):
+    bits = range(len(blob) * 8)
+    for bit in bits if thorough else random.sample(bits, FLIPS):
+        altered = bytearray(blob)
+        altered[bit // 8] ^= 1 << bit % 8
+        got = refusal(decoder.open_blob, bytes(altered), pairs, find)
+        expect(got in expected_refusal(bit // 8), 'bit', bit, 'flipped:', got)
+    for length in range(len(blob)) if thorough else random.sample(range(len(blob)), FLIPS):
+        got = refusal(decoder.open_blob, blob[:length], pairs, find)
+        expect(got == 'INVALID_CIPHERTEXT', 'cut to', length, got)
+    contexts = [pairs + [(b'one more', b'')], pairs[:-1], [(k, v + b'x') for k, v in pairs],
+                [(k + b'x', v) for k, v in pairs], [(k + v[:1], v[1:]) for k, v in pairs]]
+    for context in contexts:
+        if sorted(context) != sorted(pairs):
+            got = refusal(decoder.open_blob, blob, context, find)
+            expect(got == 'INVALID_CIPHERTEXT', 'another context:', got)
+
+
+def check_of_chosen_nonce(record):
+    """0.1 made no deterministic blob. Its one vector of that kind has a nonce that was chosen: the AEAD
+    opens it, and a reader refuses it."""
+    blob, find = data(record, 'blob-bytes'), finder_of(record)
+    opened = decoder.open_sealed(blob, b'', data(record, 'material'))
+    expect(opened == data(record, 'plaintext'), record[''], 'another plaintext')
+    got = refusal(decoder.open_blob, blob, [], find)
+    expect(got == 'INVALID_CIPHERTEXT', record[''], 'a chosen nonce:', got)
+
+
+def check_blob(record, thorough):
+    blob, pairs, find = data(record, 'blob-bytes'), pairs_of(record), finder_of(record)
+    check_values_on_the_way(record)
+    if record['kind'][0] == '4' and not pairs:
+        check_of_chosen_nonce(record)
+        return
+    expect(len(blob) == len(data(record, 'plaintext')) + decoder.BLOB_OVERHEAD, 'size')
+    opened = decoder.open_blob(blob, list(reversed(pairs)), find)
+    expect(opened == data(record, 'plaintext'), record[''], 'another plaintext')
+    check_altered(blob, pairs, find, thorough)
+
+
+def check_blobs(paths):
+    count = 0
+    for path in paths:
+        for record in parse_file(path):
+            check_blob(record, len(data(record, 'blob-bytes')) < 130)
+            count += 1
+    print(f'{count} blobs')
+
+
+def check_use_key(record, person):
+    material, version = data(record, 'material'), int(record['key-version'][0])
+    base = decoder.base_of(material, key_id_of(record), version)
+    if 'base' in record:
+        expect(data(record, 'base') == base, record[''], 'base')
+        expect(data(record, 'use-key') == decoder.derive(person, base, key_id_of(record), version),
+               record[''], 'use key')
+
+
+def check_derived(record):
+    check_use_key(record, b'libkms derive')
+    value = data(record, 'value')
+    expect(value == decoder.derived_key(data(record, 'material'), key_id_of(record),
+                                        int(record['key-version'][0]), pairs_of(record),
+                                        len(value)), record[''], 'another derived key')
+
+
 def check_token(record):
     check_use_key(record, b'libkms index')
     token = decoder.blind_index(data(record, 'material'), key_id_of(record), data(record, 'label'),
@@ -199,7 +294,7 @@ def check_token(record):
 def check_values(path):
     records = parse_file(path)
     checks = {'blob': lambda record: check_blob(record, True), 'derived': check_derived,
-              'token': check_token}
+              'index': check_index}
     for kind, check in checks.items():
         expect(len(of_kind(records, kind)) >= 2, path, 'has no', kind)
         for record in of_kind(records, kind):
@@ -228,16 +323,42 @@ def root_of(description):
     return decoder.passphrase_root(data(record, 'passphrase'))
 
 
-def check_key(store, record, versions):
-    key = store.keys[uuid.UUID(record[''][1]).bytes]
-    for field in ('state', 'spec', 'usage', 'origin', 'created-ms', 'primary-version'):
-        expect(key[field] == int(record[field][0]), record[''], field, key[field])
+def check_fields(record, values):
+    """Those that a description of its age has."""
+    for field, value in values.items():
+        if field in record:
+            expect(value == int(record[field][0]), record[''], field, value)
+
+
+def check_key(store, record, versions, tags):
+    key_id = uuid.UUID(record[''][1]).bytes
+    key = store.keys[key_id]
+    check_fields(record, {**key, 'state': store.key_state(key), 'rotation': store.rotation(key),
+                          'suite': key['versions'][key['primary-version'] - 1]['suite'],
+                          'deletion-protected': key['flags'] & decoder.DELETION_PROTECTED,
+                          'next-rotation-ms': store.next_rotation(key),
+                          'lowest-version': store.lowest_version(key)})
+    if 'description' in record:
+        expect(store.descriptions.get(key_id, b'') == data(record, 'description'), 'description')
+    expect(store.tags.get(key_id, [])
+           == [(unhex(tag[''][1]), data(tag, 'value')) for tag in tags], record[''], 'tags')
     expect(len(key['versions']) == int(record['version-count'][0]) == len(versions), 'versions')
-    for number, (version, record_of) in enumerate(zip(key['versions'], versions), 1):
-        expect(number == int(record_of[''][1]), 'order')
-        for field in ('state', 'suite', 'created-ms'):
-            expect(version[field] == int(record_of[field][0]), record_of[''], field)
-        expect(version['commitment'] == data(record_of, 'commitment'), 'commitment')
+    for number, version in enumerate(versions, 1):
+        check_version(store, key_id, number, version)
+
+
+def check_version(store, key_id, number, record):
+    key = store.keys[key_id]
+    version = key['versions'][number - 1]
+    encrypted, decrypted = store.last_use(key_id, number)
+    expect(number == int(record[''][1]), 'order')
+    check_fields(record, {**store.version_record(key_id, number),
+                          'state': store.version_state(key_id, number),
+                          'suite': version['suite'], 'created-ms': version['created-ms'],
+                          'primary': number == key['primary-version'],
+                          'last-encrypt-ms': encrypted, 'last-decrypt-ms': decrypted,
+                          'retired': number < store.lowest_version(key)})
+    expect(version['commitment'] == data(record, 'commitment'), 'commitment')
 
 
 def check_alias(store, record):
@@ -251,10 +372,21 @@ def check_alias(store, record):
 
 def check_store_blob(store, record):
     args = data(record, 'blob-bytes'), pairs_of(record)
-    if record[''][1] == 'disabled':
-        expect(refusal(store.open_blob, *args) == 'DISABLED', record[''])
-    else:
+    expected = REFUSALS[record[''][1]]
+    expect(refusal(store.open_blob, *args) == expected, record, expected)
+    if expected == 'OK':
         expect(store.open_blob(*args) == data(record, 'plaintext'), record[''])
+
+
+def check_token(store, record):
+    token = data(record, 'token-bytes')
+    key_id, wrapping, expires_ms, secret = decoder.open_import_token(store, token)
+    check_fields(record, {'wrapping': wrapping, 'expires-ms': expires_ms})
+    expect(key_id == key_id_of(record), 'token: key id')
+    expect(decoder.x25519_public(secret) == data(record, 'public-key'), 'token: private key')
+    for at in range(len(token)):
+        altered = token[:at] + bytes([token[at] ^ 128]) + token[at + 1:]
+        expect(refusal(decoder.open_import_token, store, altered) != 'OK', 'token', at)
 
 
 def check_refused(what, records, root):
@@ -262,37 +394,49 @@ def check_refused(what, records, root):
     expect(got != 'OK', what, 'was not noticed')
 
 
+def some_of(records):
+    """All keys of a small store; of a large one, those of each letter and some more."""
+    if len(records) <= ALTERED:
+        return list(records)
+    first = {key[:1]: key for key in records}
+    return list(set(first.values()) | set(random.sample(sorted(records), ALTERED)))
+
+
 def check_altered_store(records, root):
     """Every record changed, taken away and put in another's place."""
-    for key, value in records.items():
+    for key in some_of(records):
+        value = records[key]
         at = random.randrange(len(value))
         changed = value[:at] + bytes([value[at] ^ 1 << random.randrange(8)]) + value[at + 1:]
         check_refused(f'{key}, changed at {at},', {**records, key: changed}, root)
         check_refused(f'{key}, cut,', {**records, key: value[:-1]}, root)
         check_refused(f'{key}, removed,', {k: v for k, v in records.items() if k != key}, root)
         check_refused(f'{key}, copied,', {**records, key + b'x': value}, root)
-        for other in records:
-            if other != key and other[:1] == key[:1]:
-                check_refused(f'{key}, swapped,', {**records, key: records[other], other: value},
-                              root)
+    pairs = [(one, other) for one in records for other in records
+             if one != other and one[:1] == other[:1]]
+    for one, other in random.sample(pairs, min(len(pairs), SWAPPED)):
+        check_refused(f'{one}, swapped,',
+                      {**records, one: records[other], other: records[one]}, root)
 
 
 def check_store(path, description_path):
     description = parse_file(description_path)
     records, root = decoder.read_lmdb(path), root_of(description)
-    store = decoder.Store(records, root)
     record = of_kind(description, 'store')[0]
+    store = decoder.Store(records, root, int(record['now-ms'][0]) if 'now-ms' in record else None)
     keys, aliases = of_kind(description, 'key'), of_kind(description, 'alias')
     expect(store.id == data(record, 'store-id'), 'store id')
-    expect(store.changes == int(record['changes'][0]), 'changes')
+    check_fields(record, {'changes': store.changes, 'generation': store.generation})
     expect(len(store.keys) == len(keys) and len(store.aliases) == len(aliases), 'counts')
     for key in keys:
-        check_key(store, key, [v for v in of_kind(description, 'version')
-                               if v['key-id'] == key[''][1:]])
+        check_key(store, key, *([r for r in of_kind(description, kind)
+                                 if r['key-id'] == key[''][1:]] for kind in ('version', 'tag')))
     for alias in aliases:
         check_alias(store, alias)
     for blob in of_kind(description, 'blob'):
         check_store_blob(store, blob)
+    for token in of_kind(description, 'token'):
+        check_token(store, token)
     if root[0] == b'raw':
         check_altered_store(records, root)
     check_refused('another root key', records, decoder.raw_root(bytes(range(32))))
@@ -305,20 +449,37 @@ def lines(field, value):
     return f'{field} ' + '\n    '.join(digits[i:i + 80] for i in range(0, len(digits), 80))
 
 
+def is_worth_showing(store, key):
+    """Of keys and versions one with material."""
+    if key[:1] not in b'KV':
+        return key[:1] in b'ADHITU'
+    of = store.keys[key[1:17]]
+    return of['versions'][0]['has-material'] and not of['flags'] & decoder.PURGING
+
+
+def token_vectors(store, record):
+    token = data(record, 'token-bytes')
+    return ['', 'token waiting', lines('token-key', decoder.token_key(store)),
+            lines('token-bytes', token), lines('plaintext', decoder.token_plain(store, token))]
+
+
 def store_vectors(path, description_path):
-    store = decoder.Store(decoder.read_lmdb(path), root_of(parse_file(description_path)))
+    description = parse_file(description_path)
+    store = decoder.Store(decoder.read_lmdb(path), root_of(description))
     out = ['record boot', lines('key', b'B'), lines('value', store.boot)]
     out += [lines(field, value) for field, value in store.unlocking.items()]
     out += [lines('store-key', store.store_key), lines('records-key', store.records_key)]
     shown = set()
     for key in sorted(store.records):
-        if key[:1] in b'AHIKV' and key[:1] not in shown:
+        if key[:1] not in shown and is_worth_showing(store, key):
             shown.add(key[:1])
             out += ['', f'record {chr(key[0])}', lines('key', key),
                     lines('value', store.records[key]), lines('plaintext', store.plain(key))]
             if key != b'H':
                 out += [lines('mark', decoder.mark_of(store.records[key])),
                         lines('set-hash-part', store.set_member(key))]
+    for record in of_kind(description, 'token'):
+        out += token_vectors(store, record)
     return '\n'.join(out)
 
 

@@ -6,9 +6,12 @@ python3-cryptography's.
 
 import hashlib
 import struct
+import time
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
 class Refused(Exception):
@@ -252,17 +255,29 @@ def mark_of(value):
     return value[5:29] + value[-16:]
 
 
-class Store:
-    """A store that was read whole, opened and checked."""
+# Of the key record's flags.
+DELETION_PROTECTED, PURGING, ROTATION_ENABLED = 1, 2, 4
+DAY_MS = 24 * 3600 * 1000
 
-    def __init__(self, records, root):
+
+def newer(condition, why):
+    if not condition:
+        raise Refused('NEWER_FORMAT', why)
+
+
+class Store:
+    """A store that was read whole, opened and checked. now_ms: what its clock shows."""
+
+    def __init__(self, records, root, now_ms=None):
         if b'B' not in records:
             raise Refused('NOT_A_STORE')
         self.records = records
+        self.now_ms = int(time.time() * 1000) if now_ms is None else now_ms
         self.boot = records[b'B']
         self.id, self.generation, self.store_key, self.unlocking = unlock_boot(self.boot, root)
         self.records_key = derive(b'libkms records', self.store_key, self.id, self.generation)
-        self.keys, self.aliases, self.material, self.index = {}, {}, {}, set()
+        self.keys, self.aliases, self.versions, self.index = {}, {}, {}, set()
+        self.descriptions, self.tags, self.uses = {}, {}, {}
         self._read_header()
         for key in sorted(records):
             self._read(key)
@@ -278,17 +293,19 @@ class Store:
         associated = self.id + bytes([form]) + struct.pack('>I', generation) + key
         return open_xchacha(self.records_key, nonce, associated, r.data[r.at:], 'CORRUPT')
 
-    def _body(self, key):
+    def _body(self, key, highest):
+        """A reader behind the body format, and that."""
         r = Reader(self.plain(key))
         form = r.number(1)
-        if form != 1:
-            raise Refused('NEWER_FORMAT' if form > 1 else 'CORRUPT', 'body')
-        return r
+        newer(form <= highest, 'body')
+        if form == 0:
+            raise Refused('CORRUPT', 'body')
+        return r, form
 
     def _read_header(self):
         if b'H' not in self.records:
             raise Refused('CORRUPT', 'no header')
-        r = self._body(b'H')
+        r, self.header_body = self._body(b'H', 2)
         self.changes = r.number(8)
         self.set_key, self.set_hash = r.take(32), r.take(32)
         self.record_count = r.number(8)
@@ -297,54 +314,123 @@ class Store:
         r.end()
 
     def _read(self, key):
-        kinds = {b'A': self._read_alias, b'I': self._read_index, b'K': self._read_key,
-                 b'V': self._read_version}
+        kinds = {b'A': (self._read_alias, 1), b'D': (self._read_description, 1),
+                 b'I': (self._read_index, 1), b'K': (self._read_key, 2),
+                 b'T': (self._read_tags, 1), b'U': (self._read_uses, 1),
+                 b'V': (self._read_version, 2)}
         if key in (b'B', b'H'):
             return
-        if key[:1] not in kinds:
+        if key[:1] not in kinds or self.header_body == 1 and key[:1] in b'DTU':
             raise Refused('CORRUPT', 'a record of no known kind')
-        r = self._body(key)
-        kinds[key[:1]](key[1:], r)
-        r.end()
+        read, highest = kinds[key[:1]]
+        if key[:1] in b'DKTU' and len(key) != 17:
+            raise Refused('CORRUPT', 'key id')
+        r, body = self._body(key, highest)
+        try:
+            read(key[1:], r, body)
+            r.end()
+        except Refused as refused:
+            newer(key[:1] not in b'DTU', 'a record of a later release')
+            raise refused
 
-    def _read_alias(self, name, r):
+    def _read_alias(self, name, r, _):
         target, moved, before = r.take(16), r.number(1), r.take(16)
         self.aliases[name.decode()] = {'key-id': target, 'previous-key-id': before if moved else None,
                                        'created-ms': r.number(8, True),
                                        'moved-ms': r.number(8, True)}
 
-    def _read_index(self, rest, _):
+    def _read_index(self, rest, _r, _body):
         self.index.add((rest[:16], rest[16:].decode()))
 
-    def _read_key(self, key_id, r):
-        if len(key_id) != 16:
-            raise Refused('CORRUPT', 'key id')
-        key = dict(zip(('spec', 'usage', 'origin', 'state'), r.take(4)))
-        key['created-ms'] = r.number(8, True)
+    def _read_key(self, key_id, r, body):
+        if body == 1:
+            key = dict(zip(('spec', 'usage', 'origin', 'state'), r.take(4)))
+            key.update({'creator': 1, 'flags': 0, 'created-ms': r.number(8, True)})
+            key.update(dict.fromkeys(('deletion-ms', 'material-expires-ms', 'rotation-days',
+                                      'rotation-start', 'last-rotation-ms', 'rotation-stamp',
+                                      'minimum-version', 'version-window'), 0))
+        else:
+            key = dict(zip(('spec', 'usage', 'origin', 'creator', 'state', 'flags'), r.take(6)))
+            for field in ('created-ms', 'deletion-ms', 'material-expires-ms'):
+                key[field] = r.number(8, True)
+            key['rotation-days'] = r.number(2)
+            for field in ('rotation-start', 'last-rotation-ms', 'rotation-stamp'):
+                key[field] = r.number(8, True)
+            key['minimum-version'], key['version-window'] = r.number(4), r.number(4)
         key['primary-version'], count = r.number(4), r.number(4)
-        if count > 1500 or key['primary-version'] > count:
+        newer(key['spec'] == key['usage'] == 1 and key['origin'] in (1, 2)
+              and key['creator'] in (1, 2) and key['state'] in (1, 2) and key['flags'] < 8, 'key')
+        if not (1 <= key['primary-version'] <= count or key['primary-version'] == count == 0) \
+                or count > 1500:
             raise Refused('CORRUPT', 'versions')
-        key['versions'] = [{'state': r.number(1), 'suite': r.number(1),
-                            'created-ms': r.number(8, True), 'commitment': r.take(32)}
-                           for _ in range(count)]
+        key['versions'] = [self._read_version_in_key(r, body) for _ in range(count)]
         self.keys[key_id] = key
 
-    def _read_version(self, rest, r):
-        self.material[rest[:16], int.from_bytes(rest[16:], 'big')] = r.take(32)
+    @staticmethod
+    def _read_version_in_key(r, body):
+        state = r.number(1)
+        material = r.number(1) if body > 1 else 1
+        return {'state': state, 'has-material': material != 0, 'suite': r.number(1),
+                'created-ms': r.number(8, True), 'commitment': r.take(32)}
+
+    def _read_version(self, rest, r, body):
+        if len(rest) != 20:
+            raise Refused('CORRUPT', 'version number')
+        version = {'source': 1, 'state-before': 0, 'expires-ms': 0, 'destroy-ms': 0}
+        if body > 1:
+            version = {'source': r.number(1), 'state-before': r.number(1),
+                       'expires-ms': r.number(8, True), 'destroy-ms': r.number(8, True)}
+        version['material'] = r.take(32)
+        self.versions[rest[:16], int.from_bytes(rest[16:], 'big')] = version
+
+    def _read_description(self, key_id, r, _):
+        text = r.take(len(r.data) - r.at)
+        newer(1 <= len(text) <= 8192 and b'\0' not in text, 'description')
+        self.descriptions[key_id] = text
+
+    def _read_tags(self, key_id, r, _):
+        count = r.number(1)
+        tags = [(r.take(r.number(1)), r.take(r.number(2))) for _ in range(count)]
+        names = [name for name, _ in tags]
+        newer(1 <= count <= 20 and names == sorted(set(names)), 'tags')
+        newer(all(1 <= len(name) <= 128 and len(value) <= 256 and b'\0' not in name + value
+                  for name, value in tags), 'tags')
+        self.tags[key_id] = tags
+
+    def _read_uses(self, key_id, r, _):
+        count = r.number(4)
+        newer(count <= 1500, 'last uses')
+        self.uses[key_id] = [(r.number(8, True), r.number(8, True)) for _ in range(count)]
 
     def _check(self):
         expected = {(a['key-id'], name) for name, a in self.aliases.items()}
-        versions = {(key_id, n + 1) for key_id, key in self.keys.items()
-                    for n in range(len(key['versions']))}
         if expected != self.index or any(key_id not in self.keys for key_id, _ in expected):
             raise Refused('CORRUPT', 'aliases and index')
-        if versions != set(self.material):
-            raise Refused('CORRUPT', 'keys and versions')
-        for (key_id, number), material in self.material.items():
-            if (commitment_of(material, key_id, number)
-                    != self.keys[key_id]['versions'][number - 1]['commitment']):
-                raise Refused('CORRUPT', 'commitment')
+        for attributes in (self.descriptions, self.tags, self.uses):
+            if not set(attributes) <= set(self.keys):
+                raise Refused('CORRUPT', 'a record of a key that is not there')
+        known = {(key_id, n + 1) for key_id, key in self.keys.items()
+                 for n in range(len(key['versions']))}
+        if not set(self.versions) <= known:
+            raise Refused('CORRUPT', 'versions of no key')
+        for key_id, number in known:
+            if not self.keys[key_id]['flags'] & PURGING:
+                self._check_version(key_id, number)
         self._check_header()
+
+    def _check_version(self, key_id, number):
+        key, version = self.keys[key_id], self.versions.get((key_id, number))
+        if version is None:
+            raise Refused('CORRUPT', 'no record of a version')
+        if key['versions'][number - 1]['has-material']:
+            right = (commitment_of(version['material'], key_id, number)
+                     == key['versions'][number - 1]['commitment'])
+        else:
+            right = version['material'] == bytes(32)
+        if not right:
+            raise Refused('CORRUPT', 'commitment')
+        if number == key['primary-version'] and version['expires-ms'] != key['material-expires-ms']:
+            raise Refused('CORRUPT', 'expiry')
 
     def set_member(self, key):
         return hashlib.blake2b(struct.pack('>H', len(key)) + key + mark_of(self.records[key]),
@@ -360,19 +446,101 @@ class Store:
         if hashlib.blake2b(self.boot, digest_size=32).digest() != self.boot_hash:
             raise Refused('CORRUPT', 'boot record')
 
+    # What follows from the records and the clock.
+
+    def _is_over(self, date_ms):
+        return date_ms != 0 and self.now_ms >= date_ms
+
+    def key_state(self, key):
+        if key['deletion-ms'] != 0:
+            return 3
+        if not key['versions'] or self._is_over(key['material-expires-ms']) \
+                or not key['versions'][key['primary-version'] - 1]['has-material']:
+            return 4
+        return key['state']
+
+    def version_record(self, key_id, number):
+        """Of a key that is being purged it may be gone."""
+        if self.keys[key_id]['flags'] & PURGING:
+            return {'source': 1, 'expires-ms': 0, 'destroy-ms': 0}
+        return self.versions[key_id, number]
+
+    def version_state(self, key_id, number):
+        version = self.keys[key_id]['versions'][number - 1]
+        if version['state'] in (1, 2) and (
+                not version['has-material']
+                or self._is_over(self.version_record(key_id, number)['expires-ms'])):
+            return 5
+        return version['state']
+
+    @staticmethod
+    def lowest_version(key):
+        window = key['primary-version'] - key['version-window'] if key['version-window'] else 1
+        return max(1, key['minimum-version'], window)
+
+    def rotation(self, key):
+        if not key['flags'] & ROTATION_ENABLED:
+            return 0
+        return 1 if self.key_state(key) == 1 else 2
+
+    def next_rotation(self, key):
+        if not key['flags'] & ROTATION_ENABLED:
+            return 0
+        start = max(key['rotation-start'], key['last-rotation-ms'])
+        if key['rotation-stamp'] <= self.now_ms + DAY_MS:
+            start = max(start, key['rotation-stamp'])
+        return start + key['rotation-days'] * DAY_MS
+
+    def last_use(self, key_id, number):
+        uses = self.uses.get(key_id, [])
+        return uses[number - 1] if number <= len(uses) else (0, 0)
+
     def find_version(self, key_id, number):
         if key_id not in self.keys:
             raise Refused('KEY_NOT_FOUND')
         key = self.keys[key_id]
         states = {2: 'DISABLED', 3: 'PENDING_DELETION', 4: 'PENDING_IMPORT'}
-        if key['state'] in states:
-            raise Refused(states[key['state']])
+        if self.key_state(key) in states:
+            raise Refused(states[self.key_state(key)])
         if not 1 <= number <= len(key['versions']):
             raise Refused('INVALID_CIPHERTEXT', 'version')
-        version = key['versions'][number - 1]
+        version, record = key['versions'][number - 1], self.versions[key_id, number]
+        states = {1: None, 2: 'DISABLED', 3: 'PENDING_DELETION', 4: 'DESTROYED'}
+        newer(version['state'] in states, 'version')
         if version['state'] != 1:
+            raise Refused(states[version['state']], 'version')
+        if not version['has-material']:
+            raise Refused('PENDING_IMPORT', 'version')
+        if number < self.lowest_version(key):
             raise Refused('DISABLED', 'version')
-        return self.material[key_id, number], version['suite'], key['usage']
+        if self._is_over(record['expires-ms']):
+            raise Refused('PENDING_IMPORT', 'version')
+        return record['material'], version['suite'], key['usage']
 
     def open_blob(self, blob, pairs, expected_key_id=None):
         return open_blob(blob, pairs, self.find_version, expected_key_id)
+
+
+def x25519_public(secret):
+    key = X25519PrivateKey.from_private_bytes(secret)
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def token_key(store):
+    return derive(b'libkms import', store.records_key, store.id, store.generation)
+
+
+def token_plain(store, token):
+    r = Reader(token)
+    form, nonce = r.number(1), r.take(24)
+    newer(form <= 1, 'token')
+    if form != 1:
+        raise Refused('INVALID_IMPORT', 'token')
+    associated = store.id + bytes([form]) + struct.pack('>I', store.generation)
+    return open_xchacha(token_key(store), nonce, associated, token[r.at:], 'INVALID_IMPORT')
+
+
+def open_import_token(store, token):
+    """Gives (key id, wrapping, expires, private key)."""
+    r = Reader(token_plain(store, token))
+    return r.take(16), r.number(1), r.number(8, True), r.take(len(r.data) - r.at)

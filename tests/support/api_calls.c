@@ -1,4 +1,6 @@
-#include "api_calls.h"
+#include "api_calls_deletion.h"
+#include "api_calls_life.h"
+#include "rotation_trial.h"
 
 #include <string.h>
 
@@ -12,25 +14,17 @@ void api_calls_stage(kms_store *store, api_stage *stage)
     fixture_rotate(store, stage->a);
     fixture_ok(kms_create_alias(store, "alias/a", stage->a));
     fixture_ok(kms_create_alias(store, "alias/b", stage->b));
+    api_life_stage(store, stage);
     fixture_ok(kms_disable_key(store, stage->b));
-}
-
-/* What outputs hold before a call, and must hold after a failure. */
-#define FILL 0x6b
-
-static void fill(void *output, size_t size)
-{
-    memset(output, FILL, size);
-}
-
-static kms_status untouched_unless_ok(kms_status st, const void *output, size_t size)
-{
-    const uint8_t *bytes = output;
-
-    for (size_t i = 0; st != KMS_OK && i < size; i++)
-        if (bytes[i] != FILL)
-            ck_abort_msg("a call failed with %s and wrote its output", kms_status_name(st));
-    return st;
+    rotation_create_key(store, 30, stage->c);
+    rotation_make_due(store, stage->c);
+    api_deletion_stage(store, stage);
+    import_create(store, stage->waiting);
+    import_create(store, stage->imported);
+    import_raw(store, stage->imported, 1, 0);
+    import_pack(store, stage->imported, KMS_WRAPPING_SEALED_BOX, 2, &stage->new_version);
+    import_pack(store, stage->waiting, KMS_WRAPPING_SEALED_BOX, 3, &stage->first_material);
+    stage->changes = fixture_changes(store);
 }
 
 static kms_status create_key(kms_store *store, const api_stage *stage)
@@ -240,6 +234,75 @@ static kms_status blind_index(kms_store *store, const api_stage *stage)
                                &tokens, sizeof tokens);
 }
 
+static kms_status set_rotation_policy(kms_store *store, const api_stage *stage)
+{
+    return kms_update_rotation_policy(store, stage->a, true, 90);
+}
+
+/* Once it has succeeded, no key is due. */
+static kms_status rotate_due(kms_store *store, const api_stage *stage)
+{
+    kms_rotation_result results[2];
+    size_t count;
+    kms_status st;
+
+    fill(&count, sizeof count);
+    st = untouched_unless_ok(kms_rotate_due(store, NULL, results, 2, &count, NULL), &count,
+                             sizeof count);
+    if (st != KMS_OK || count == 0)
+        return st;
+    if (count != 1 || strcmp(results[0].key_id, stage->c) != 0)
+        ck_abort_msg("another key than c is due");
+    if ((results[0].status == KMS_OK) != (results[0].key_version != 0))
+        ck_abort_msg("a version is reported with a failure, or none without");
+    return results[0].status;
+}
+
+static kms_status get_parameters(kms_store *store, const api_stage *stage)
+{
+    kms_import_parameters parameters;
+
+    fill(&parameters, sizeof parameters);
+    return untouched_unless_ok(
+        kms_get_parameters_for_import(store, stage->waiting, KMS_WRAPPING_SEALED_BOX, &parameters),
+        &parameters, sizeof parameters);
+}
+
+static kms_status import_first(kms_store *store, const api_stage *stage)
+{
+    return kms_import_key_material(store, stage->waiting, &stage->first_material.import);
+}
+
+static kms_status import_again(kms_store *store, const api_stage *stage)
+{
+    return import_try_raw(store, stage->imported, 1, INT64_MAX);
+}
+
+static kms_status import_version(kms_store *store, const api_stage *stage)
+{
+    uint32_t number;
+
+    fill(&number, sizeof number);
+    return untouched_unless_ok(
+        kms_import_key_version(store, stage->imported, &stage->new_version.import, &number),
+        &number, sizeof number);
+}
+
+static kms_status delete_material(kms_store *store, const api_stage *stage)
+{
+    return kms_delete_key_material(store, stage->imported, 1);
+}
+
+static kms_status delete_all_material(kms_store *store, const api_stage *stage)
+{
+    return kms_delete_key_material(store, stage->imported, 0);
+}
+
+static kms_status would_import(kms_store *store, const api_stage *stage)
+{
+    return kms_would(store, KMS_OP_IMPORT_KEY_VERSION, stage->imported);
+}
+
 static kms_status store_info(kms_store *store, const api_stage *stage)
 {
     kms_store_info info;
@@ -310,6 +373,15 @@ const api_call api_calls[] = {
     /* The alias' key, and its first version. */
     {"kms_derive_key", derive, false, 8},
     {"kms_blind_index", blind_index, false, 8},
+    {"kms_update_rotation_policy", set_rotation_policy, true, 7},
+    {"kms_rotate_due", rotate_due, true, 14},
+    {"kms_get_parameters_for_import", get_parameters, false, 2},
+    {"kms_import_key_material, the first", import_first, true, 10},
+    {"kms_import_key_material, again", import_again, true, 10},
+    {"kms_import_key_version", import_version, true, 10},
+    {"kms_delete_key_material", delete_material, true, 10},
+    {"kms_delete_key_material, all", delete_all_material, true, 10},
+    {"kms_would, import", would_import, false, 3},
     {"kms_get_store_info", store_info, false, 2},
     {"kms_verify", verify, false, 20},
     {"kms_would, create", would_create, false, 2},
@@ -317,5 +389,30 @@ const api_call api_calls[] = {
     {"kms_would, delete", would_delete, false, 4},
     {"kms_would, describe", would_describe, false, 3},
     {"kms_would, encrypt", would_encrypt, false, 5},
+    {"kms_schedule_key_deletion", api_schedule_key, true, 7},
+    {"kms_cancel_key_deletion", api_cancel_key, true, 7},
+    {"kms_set_deletion_protection", api_protect_key, true, 7},
+    {"kms_service_key, new", api_new_service, true, 13},
+    {"kms_service_key, there", api_old_service, false, 2},
+    {"kms_find_keys, due", api_find_due, false, 6},
+    {"kms_would, schedule", api_would_schedule, false, 3},
+    {API_COPY_RESEALED, api_copy_resealed, false, 20},
+    {"kms_update_primary_version", api_update_primary, true, 8},
+    {"kms_disable_key_version", api_disable_version, true, 7},
+    {"kms_enable_key_version", api_enable_version, true, 7},
+    {"kms_set_minimum_version", api_set_minimum, true, 7},
+    {"kms_schedule_key_version_destruction", api_schedule_version, true, 11},
+    {"kms_cancel_key_version_destruction", api_cancel_version, true, 11},
+    {"kms_tag_resource", api_tag, true, 8},
+    {"kms_untag_resource", api_untag, true, 8},
+    {"kms_tag_resources", api_tag_many, true, 12},
+    {"kms_untag_resources", api_untag_many, true, 10},
+    {"kms_list_resource_tags", api_list_tags, false, 4},
+    {"kms_update_key_description", api_update_description, true, 8},
+    {"kms_get_key_description", api_get_description, false, 4},
+    {"kms_find_keys", api_find_keys, false, 7},
+    {"kms_find_aliases", api_find_aliases, false, 4},
+    {"kms_blob_is_stale", api_is_stale, false, 3},
 };
-const size_t api_call_count = sizeof api_calls / sizeof *api_calls;
+_Static_assert(sizeof api_calls / sizeof *api_calls == API_CALLS, "API_CALLS is their number");
+const size_t api_call_count = API_CALLS;

@@ -47,11 +47,15 @@ typedef void engine_callback(void *data);
 /* What a put() was called with; borrowed for the callback. */
 typedef void engine_put_callback(void *data, kms_slice key, kms_slice value);
 
-/* Read the first two as you like; change them only through the functions below. */
+/* Read the first two as you like; change all but silent only through the functions below. */
 typedef struct engine_control {
     atomic_ulong calls[ENGINE_CALLS];
     /* Transactions begun and neither committed nor aborted yet. */
     atomic_long open_txns;
+    /* Calls that are made to fail leave no sentence. Yours to change. */
+    bool silent;
+    /* Writing transactions that were asked for without KMS_TXN_NOWAIT. */
+    atomic_ulong patient_begins;
 
     /* The rest is the wrapper's. */
     pthread_mutex_t mutex;

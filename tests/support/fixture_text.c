@@ -99,8 +99,8 @@ static void add_field(fixture_record *record, const char *name, const char *valu
 
 static bool begins_record(const char *name)
 {
-    static const char *const kinds[] = {"blob",  "store",   "key",  "version",
-                                        "alias", "derived", "token"};
+    static const char *const kinds[] = {"blob", "store", "key",     "version", "alias",
+                                        "tag",  "token", "derived", "index"};
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(name, kinds[i]) == 0)
