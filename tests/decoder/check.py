@@ -284,7 +284,7 @@ def check_derived(record):
                                         len(value)), record[''], 'another derived key')
 
 
-def check_token(record):
+def check_index(record):
     check_use_key(record, b'libkms index')
     token = decoder.blind_index(data(record, 'material'), key_id_of(record), data(record, 'label'),
                                 data(record, 'plaintext'), int(record['bits'][0]))
