@@ -114,7 +114,7 @@ static const forgery forgeries[] = {
     {'U', 0, KMS__LAST_USE_BODY, 1, KMS_ERR_NEWER_FORMAT},
     /* Spec, usage, origin, creator, state and flags. */
     {'K', 1, 2, 0, KMS_ERR_NEWER_FORMAT},
-    {'K', 2, 2, 0, KMS_ERR_NEWER_FORMAT},
+    {'K', 2, 3, 0, KMS_ERR_NEWER_FORMAT},
     {'K', 3, 3, 0, KMS_ERR_NEWER_FORMAT},
     {'K', 4, 3, 0, KMS_ERR_NEWER_FORMAT},
     {'K', 5, 3, 0, KMS_ERR_NEWER_FORMAT},
