@@ -1,5 +1,5 @@
 /* Batches: many items in one call, with a status each. */
-#include "support/api_fixture.h"
+#include "support/hand_clock.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -193,6 +193,34 @@ START_TEST(a_batch_of_nothing_is_refused)
 }
 END_TEST
 
+/* As every encrypting call: the first one that meets a key that is due. */
+START_TEST(a_batch_that_meets_a_due_key_rotates_it)
+{
+    hand_clock hand = {HAND_START};
+
+    setup();
+    kms_close(store);
+    store = hand_open(&here, &hand, 0, NULL);
+    fixture_ok(kms_update_rotation_policy(store, a, true, 7));
+    fixture_ok(kms_update_rotation_policy(store, b, true, 7));
+    encrypt_all("alias/a");
+    hand.now_ms += 7 * DAY_MS;
+    encrypt_all("alias/a");
+    prepare_decrypt(blobs);
+    fixture_ok(kms_decrypt_batch(store, items, ITEMS));
+    for (size_t i = 0; i < ITEMS; i++)
+        check_item(i, a, 2);
+    for (size_t i = 0; i < ITEMS; i++) {
+        items[i].out = moved[i];
+        items[i].out_size = ROOM;
+        items[i].new_context = &contexts[i];
+    }
+    fixture_ok(kms_re_encrypt_batch(store, "alias/b", items, ITEMS));
+    ck_assert_uint_eq(fixture_describe(store, b).primary_version, 2);
+    finish();
+}
+END_TEST
+
 START_TEST(a_batch_moves_to_another_key)
 {
     setup();
@@ -229,6 +257,7 @@ int main(void)
         {what_is_wrong_with_the_key_is_every_items_status, 0},
         {a_batch_of_nothing_is_refused, 0},
         {a_batch_moves_to_another_key, 0},
+        {a_batch_that_meets_a_due_key_rotates_it, 0},
     };
 
     return fixture_main("batch", tests, sizeof tests / sizeof *tests, 60);

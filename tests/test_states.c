@@ -19,6 +19,9 @@ static kms_store *store;
 static char id[KMS_KEY_ID_SIZE], other[KMS_KEY_ID_SIZE];
 static uint8_t blob[200];
 static size_t blob_len;
+/* Of a data key. */
+static uint8_t key_blob[KMS_CIPHERTEXT_SIZE(16)];
+static size_t key_blob_len;
 
 typedef enum subject { DRAWN, IMPORTED, SERVICE, SUBJECTS } subject;
 
@@ -49,6 +52,8 @@ static void setup_with(subject kind)
     fixture_ok(kms_create_alias(store, "alias/key", id));
     fixture_ok(kms_create_alias(store, "alias/other", other));
     blob_len = fixture_encrypt(store, id, "text", blob, sizeof blob);
+    fixture_ok(kms_generate_data_key_without_plaintext(store, id, NULL, 16, key_blob,
+                                                       sizeof key_blob, &key_blob_len));
 }
 
 static void setup(void)
@@ -82,17 +87,52 @@ static kms_status encrypt(const char *keyref)
     return kms_encrypt(store, keyref, NULL, "x", 1, out, sizeof out, &len);
 }
 
+/* Every call that encrypts. */
 static kms_status encrypt_by_id(void)
 {
-    return encrypt(id);
+    static const uint8_t public_key[KMS_EXPORT_PUBLIC_KEY_SIZE] = {9};
+    uint8_t out[200], exported[KMS_EXPORTED_DATA_KEY_SIZE(16)], key[16];
+    kms_batch_item item = {.in = "x", .in_len = 1, .out = out, .out_size = sizeof out};
+    kms_secret *secret = NULL;
+    kms_status answers[6];
+    size_t len, exported_len;
+    int n = 0;
+
+    answers[n++] = kms_encrypt_batch(store, id, &item, 1);
+    answers[n++] = kms_generate_data_key(store, id, NULL, key, 16, out, sizeof out, &len);
+    answers[n++] =
+        kms_generate_data_key_without_plaintext(store, id, NULL, 16, out, sizeof out, &len);
+    answers[n++] =
+        kms_generate_data_key_locked(store, id, NULL, 16, &secret, out, sizeof out, &len);
+    kms_secret_free(secret);
+    answers[n++] =
+        kms_generate_and_export_data_key(store, id, NULL, 16, public_key, out, sizeof out, &len,
+                                         exported, sizeof exported, &exported_len);
+    answers[n++] = encrypt(id);
+    return all_alike(answers, (size_t)n);
 }
 
+/* Every call that decrypts. */
 static kms_status decrypt(void)
 {
+    static const uint8_t public_key[KMS_EXPORT_PUBLIC_KEY_SIZE] = {9};
+    uint8_t exported[KMS_EXPORTED_DATA_KEY_SIZE(16)];
     char plain[16];
+    kms_batch_item item = {.in = blob, .in_len = blob_len, .out = plain, .out_size = sizeof plain};
+    kms_secret *secret = NULL;
+    kms_status answers[5];
     size_t len;
+    int n = 0;
 
-    return kms_decrypt(store, NULL, blob, blob_len, plain, sizeof plain, &len);
+    answers[n++] = kms_decrypt_batch(store, &item, 1);
+    answers[n++] = kms_decrypt_data_key(store, NULL, key_blob, key_blob_len, &secret);
+    kms_secret_free(secret);
+    answers[n++] = kms_export_data_key(store, NULL, key_blob, key_blob_len, public_key, exported,
+                                       sizeof exported, &len);
+    answers[n++] =
+        kms_decrypt_expecting(store, id, NULL, blob, blob_len, plain, sizeof plain, &len, NULL);
+    answers[n++] = kms_decrypt(store, NULL, blob, blob_len, plain, sizeof plain, &len);
+    return all_alike(answers, (size_t)n);
 }
 
 static kms_status describe_everything(void)
@@ -249,6 +289,29 @@ static kms_status change_versions(void)
     return all_alike(answers, (size_t)n);
 }
 
+static const kms_context_pair place_pair = {"place", "here"};
+static const kms_context place_context = {&place_pair, 1};
+
+static kms_status derive(void)
+{
+    kms_blind_tokens tokens;
+    kms_status answers[2];
+    uint8_t key[32];
+
+    answers[0] = kms_blind_index(store, id, "index", "x", 1, 32, &tokens);
+    answers[1] = kms_derive_key(store, id, 0, &place_context, key, sizeof key, NULL);
+    return all_alike(answers, 2);
+}
+
+/* No subject here is for that: tests/test_deterministic.c has one that is. */
+static kms_status encrypt_deterministically(void)
+{
+    uint8_t out[200];
+    size_t len;
+
+    return kms_encrypt_deterministic(store, id, &place_context, "x", 1, out, sizeof out, &len);
+}
+
 /* --- the law --------------------------------------------------------------------------------- */
 
 /* Written out once more, so that a change of the law is a change here too. */
@@ -282,6 +345,11 @@ static const struct {
     {KMS_OP_IMPORT_KEY_VERSION, import_version, 1 << DRAWN | 1 << SERVICE, {OK, OK, BAD, OK}},
     {KMS_OP_DELETE_KEY_MATERIAL, delete_material, 1 << DRAWN | 1 << SERVICE, {OK, OK, OK, OK}},
     {KMS_OP_CHANGE_KEY_VERSION, change_versions, 1 << SERVICE, {OK, OK, OK, OK}},
+    {KMS_OP_DERIVE_KEY, derive, 0, {OK, DIS, DEL, IMP}},
+    {KMS_OP_ENCRYPT_DETERMINISTIC,
+     encrypt_deterministically,
+     1 << DRAWN | 1 << IMPORTED | 1 << SERVICE,
+     {OK, DIS, DEL, IMP}},
 };
 #define LAWS (sizeof law / sizeof *law)
 #define CASES (LAWS * 4 * SUBJECTS)
@@ -325,16 +393,15 @@ END_TEST
 
 START_TEST(the_law_names_every_operation_once)
 {
-    for (int operation = KMS_OP_DESCRIBE_KEY; operation <= KMS_OP_CHANGE_KEY_VERSION; operation++) {
+    for (int operation = KMS_OP_DESCRIBE_KEY; operation <= KMS_OP_DERIVE_KEY; operation++) {
         unsigned found = 0;
 
         for (size_t i = 0; i < LAWS; i++)
             found += law[i].operation == (kms_operation)operation;
         ck_assert_msg(found == 1, "operation %d stands there %u times", operation, found);
     }
-    ck_assert_int_eq(
-        kms__state_allows(KMS_KEY_ENABLED, (kms_operation)(KMS_OP_CHANGE_KEY_VERSION + 1)),
-        KMS_ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(kms__state_allows(KMS_KEY_ENABLED, (kms_operation)(KMS_OP_DERIVE_KEY + 1)),
+                     KMS_ERR_INVALID_ARGUMENT);
 }
 END_TEST
 

@@ -397,6 +397,69 @@ START_TEST(an_older_record_of_a_key_or_version_does_not_prolong_its_material)
 }
 END_TEST
 
+static kms_status import_another_version(kms_store *into, const char *id, uint8_t fill)
+{
+    uint8_t material[KMS_IMPORT_MATERIAL_SIZE];
+    kms_import import = KMS_IMPORT_INIT;
+
+    memset(material, fill, sizeof material);
+    import.wrapping = KMS_WRAPPING_NONE_INSECURE;
+    import.material = material;
+    import.material_len = sizeof material;
+    return kms_import_key_version(into, id, &import, NULL);
+}
+
+/* Of other versions than the primary one, only their own record has the date. */
+START_TEST(an_older_record_of_another_version_prolongs_its_material_and_is_found)
+{
+    char id[KMS_KEY_ID_SIZE];
+    uint8_t blob[200];
+    stolen_set old;
+    size_t len;
+
+    setup();
+    create_external(id);
+    fixture_ok(import(store, id, 7));
+    len = fixture_encrypt(store, id, "long ago", blob, sizeof blob);
+    fixture_ok(import_another_version(store, id, 8));
+    old = place_steal(&here);
+    fixture_ok(import_expiring(store, id, 7, now_ms + DAY_MS / 2));
+    now_ms += DAY_MS;
+    fixture_is(decrypt(store, blob, len), KMS_ERR_PENDING_IMPORT);
+    put_back(&old, record_of('V', id, 1));
+    fixture_opens_as(store, blob, len, "long ago");
+    fixture_is(kms_verify(store), KMS_ERR_CORRUPT);
+    fixture_says("replayed");
+    stolen_free(&old);
+    finish();
+}
+END_TEST
+
+/* An alias goes on working, and is missing where the index is asked. */
+START_TEST(a_removed_index_record_is_found)
+{
+    kms_alias_info page[2];
+    stolen_set all;
+    size_t count;
+    const stolen *index;
+
+    setup();
+    all = place_steal(&here);
+    index = stolen_find(&all, 'I');
+    place_plant(&here, index->key, index->key_len, NULL, 0);
+    fixture_ok(kms_list_aliases_by_key_id(store, key, NULL, page, 2, &count, NULL));
+    ck_assert_uint_eq(count, 0);
+    fixture_ok(encrypt("alias/a"));
+    fixture_is(kms_delete_alias(store, "alias/a"), KMS_ERR_CORRUPT);
+    fixture_says("alias/a");
+    fixture_is(kms_verify(store), KMS_ERR_CORRUPT);
+    purge_key();
+    fixture_is(encrypt("alias/a"), KMS_ERR_CORRUPT);
+    stolen_free(&all);
+    finish();
+}
+END_TEST
+
 /* --- clocks that lie -------------------------------------------------------------------------- */
 
 START_TEST(a_clock_far_ahead_destroys_nothing)
@@ -483,6 +546,8 @@ int main(void)
         {an_import_token_that_was_altered_at_any_byte_does_not_open, 0},
         {deleted_material_comes_back_only_with_both_its_records, 0},
         {an_older_record_of_a_key_or_version_does_not_prolong_its_material, 2},
+        {an_older_record_of_another_version_prolongs_its_material_and_is_found, 0},
+        {a_removed_index_record_is_found, 0},
         {a_clock_far_ahead_destroys_nothing, 0},
         {a_clock_that_was_set_back_brings_expired_material_back, 0},
         {a_clock_far_ahead_or_set_back_rotates_a_key_once, 0},

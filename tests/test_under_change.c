@@ -5,7 +5,7 @@
  *
  * The other process writes down in shared memory what holds, and counts a turn before and after each
  * change. Where the turn stayed the same, even number over a call, its answer must be the one that
- * follows from what holds; where it did not, it is that of one side of the change or the other.
+ * follows from what holds. Where it did not, it must be one that some state allows: done, or disabled.
  */
 #include "support/lmdb_trial.h"
 #include "support/store_worker.h"
@@ -322,7 +322,7 @@ START_TEST(test_a_million_encrypts_under_change)
     ck_assert_uint_eq(u.made + u.refused, messages);
     ck_assert_uint_ge(s->turn, 400);
     ck_assert_uint_ge(u.made, messages / 10);
-    ck_assert_uint_ge(u.steady, messages / 20);
+    ck_assert_uint_ge(u.steady, messages / 2);
     ck_assert_uint_ge(u.refused_steadily, 100);
     ck_assert_uint_ge(u.closed_steadily, 100);
     ck_assert_uint_ge(u.opened, 100);

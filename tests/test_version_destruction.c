@@ -231,6 +231,8 @@ START_TEST(deletion_protection_keeps_versions_too)
     fixture_ok(kms_set_deletion_protection(store, id, false));
     fixture_ok(schedule_it());
     fixture_ok(kms_set_deletion_protection(store, id, true));
+    hand.now_ms += 400 * DAY_MS;
+    fixture_is(kms_purge_key_version(store, id, IT, hand.now_ms), KMS_ERR_DELETION_PROTECTED);
     fixture_ok(cancel_it());
     is_answered(IT, KMS_OK);
     finish();

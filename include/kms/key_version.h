@@ -278,6 +278,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_cancel_key_version_destruction(kms_store *
  *                                   store's clock
  * @retval KMS_ERR_KEY_NOT_FOUND, KMS_ERR_VERSION_NOT_FOUND
  * @retval KMS_ERR_INVALID_STATE     it is not scheduled, or its window is not over by both dates
+ * @retval KMS_ERR_DELETION_PROTECTED  the key was protected meanwhile
  * @retval those of every change     see kms/status.h
  *
  * Threads: any number may share store. Since 0.2.

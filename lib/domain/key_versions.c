@@ -193,6 +193,7 @@ static kms_status purge(kms__txn *txn, kms__key *key, const void *argument, bool
 
     (void)changed;
     KMS__TRY(load_scheduled(txn, key, c->number, &version, &extra));
+    KMS__TRY(kms__deletion_allowed(key));
     snprintf(what, sizeof what, "version %u of key %s", c->number, kms__key_text(key).text);
     KMS__TRY(kms__deletion_is_due(extra.destroy_ms, txn->now_ms, c->date_ms, what));
     version->state = KMS_KEY_VERSION_DESTROYED;
