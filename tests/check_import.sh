@@ -65,7 +65,7 @@ recipe()
     printf 'Room 1204, Building 17' >"$folder/plain"
     (
         cd "$folder" || exit 1
-        import_key keys.kms encrypt "$(cat key-id)" <plain >blob && import_key keys.kms decrypt <blob | cmp - plain
+        import_key keys.kms encrypt "$(cat ./*key-id)" <plain >blob && import_key keys.kms decrypt <blob | cmp - plain
     ) || fail "$1: a blob does not come back"
     ! grep -qF 'Room 1204' "$folder/blob" || fail "$1: the plaintext is in the blob"
 }
@@ -100,7 +100,7 @@ rsa=$(script 'With RSA')
 # shellcheck disable=SC2016 # so it stands on the page
 [[ $box == *'python3 wrap.py'*'import "$(cat key-id)" sealed-box'* ]] || fail 'no recipe for sealed boxes on the page'
 # shellcheck disable=SC2016 # so it stands on the page
-[[ $rsa == *'openssl pkeyutl -encrypt'*'import "$(cat key-id)" rsa-4096'* ]] || fail 'no recipe for RSA on the page'
+[[ $rsa == *'openssl pkeyutl -encrypt'*'import "$(cat rsa-key-id)" rsa-4096'* ]] || fail 'no recipe for RSA on the page'
 
 recipe sealed-box "$box" && afterwards sealed-box
 # Another size of material is refused on the spot.

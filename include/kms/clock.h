@@ -10,7 +10,9 @@
 KMS_BEGIN_DECLS
 
 /**
- * Where a store takes its time from: dates of keys, versions and aliases. Since 0.1.
+ * Where a store takes its time from: the dates of keys, versions and aliases; when a rotation is
+ * due and when it is tried again; the expiry of imported material and of import tokens; the windows
+ * of deletion and destruction; the dates of last use. Since 0.1.
  *
  * Waiting times and the once-a-second look at an engine's files do not come from it.
  */

@@ -7,6 +7,10 @@
  * window; kms_cancel_key_deletion() takes it back; and only kms_purge_key(), which names the key and
  * finds its window over, destroys material. kms_find_keys() lists what is due.
  *
+ * A key whose purge has begun answers KMS_ERR_INVALID_STATE to whatever would change it and is not
+ * refused for its state already. What is left is to look at it, to take its aliases away, and to
+ * finish the purge.
+ *
  * Deletion is not erasure. An engine that writes elsewhere than it reads (LMDB) leaves the sealed
  * record in pages that it has not used again yet, and every backup has it; who has the root key can
  * open both. kms_copy_resealed() makes it complete: a copy of the store that never held the

@@ -2,9 +2,9 @@
  * @file kms/encrypt.h
  * Encrypting and decrypting small secrets: fields, passwords, configurations, TLS keys.
  *
- * Both calls allocate nothing and make no system call when the key is warm, but for reseeding the
- * nonce generator (once in some 170 encryptions) and, with the LMDB engine, one stat() of each of
- * its files a second.
+ * Both calls allocate nothing and make no system call when the key is warm and no rotation of it is
+ * due, but for reseeding the nonce generator (once in some 170 encryptions) and, with the LMDB
+ * engine, one stat() of each of its files a second.
  */
 #ifndef KMS_ENCRYPT_H
 #define KMS_ENCRYPT_H
@@ -19,7 +19,8 @@ KMS_BEGIN_DECLS
  *
  * The blob carries key id and version: kms_decrypt() needs neither, and keeps opening it after
  * any number of rotations. kms_inspect_blob() tells them. Encrypting the same plaintext twice
- * gives different blobs.
+ * gives different blobs. A key whose rotation is due gets its new version first, which writes to
+ * the store (see kms/rotation.h).
  *
  * @param store      open store
  * @param keyref     key id, or alias in full ("alias/MyAppKey")
@@ -67,18 +68,26 @@ KMS_API KMS_MUST_CHECK kms_status kms_encrypt(kms_store *store, const char *keyr
  * On failure *plain_len is untouched, and the buffer is unchanged or zero, never part of a
  * plaintext.
  *
- * Of several things wrong, the first of this order is told: arguments and sizes,
- * KMS_ERR_NEWER_FORMAT, KMS_ERR_KEY_NOT_FOUND, the key's state, KMS_ERR_INVALID_CIPHERTEXT.
+ * Of several things wrong, the first of this order is told: arguments and sizes;
+ * KMS_ERR_NEWER_FORMAT; KMS_ERR_INVALID_CIPHERTEXT, if it is no whole blob; KMS_ERR_KEY_NOT_FOUND;
+ * the key's state; the version, which is KMS_ERR_INVALID_CIPHERTEXT if the key has none of that
+ * number, then its own state, then KMS_ERR_UNSUPPORTED; KMS_ERR_INVALID_CIPHERTEXT for the rest.
  *
  * @retval KMS_OK
  * @retval KMS_ERR_INVALID_ARGUMENT    NULL, malformed context, overlapping buffers
  * @retval KMS_ERR_BUFFER_TOO_SMALL    plain_size is below the size stated above
  * @retval KMS_ERR_NEWER_FORMAT        a newer libkms made the blob
  * @retval KMS_ERR_KEY_NOT_FOUND       the store has no key of the id that it names
- * @retval KMS_ERR_DISABLED, KMS_ERR_PENDING_DELETION, KMS_ERR_PENDING_IMPORT
+ * @retval KMS_ERR_DISABLED            the key or its version is disabled, or the version is below
+ *                                     the lowest of its key that decrypts
+ * @retval KMS_ERR_PENDING_DELETION    the key is scheduled for deletion, or its version to be
+ *                                     destroyed
+ * @retval KMS_ERR_DESTROYED           the version was destroyed
+ * @retval KMS_ERR_PENDING_IMPORT      the material of the key's primary version, or of the blob's,
+ *                                     is not there, or has expired
  * @retval KMS_ERR_INVALID_CIPHERTEXT  cut, altered, longer than any blob; of another context,
  *                                     version or kind, or not of its key's usage
- * @retval KMS_ERR_UNSUPPORTED         the key's suite is not in this build
+ * @retval KMS_ERR_UNSUPPORTED         the version's suite is not in this build
  * @retval KMS_ERR_FORKED, KMS_ERR_STORAGE, KMS_ERR_BUSY, KMS_ERR_STORE_REPLACED,
  *         KMS_ERR_CORRUPT, KMS_ERR_NO_MEMORY, KMS_ERR_NOT_LOCKED
  *
@@ -105,8 +114,8 @@ typedef struct kms_key_used {
  *
  * Other parameters, returns and threads: as kms_decrypt(); and
  * @retval KMS_ERR_INVALID_ARGUMENT  expected_key_id is not a key id
- * @retval KMS_ERR_INCORRECT_KEY     the blob names another key; told after KMS_ERR_NEWER_FORMAT
- *                                   and before KMS_ERR_KEY_NOT_FOUND
+ * @retval KMS_ERR_INCORRECT_KEY     the blob names another key; told after what is no whole
+ *                                   blob and before KMS_ERR_KEY_NOT_FOUND
  *
  * Since 0.1. Source: AWS KMS, Decrypt with KeyId.
  */

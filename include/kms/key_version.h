@@ -17,7 +17,8 @@ typedef enum kms_key_version_state {
     KMS_KEY_VERSION_ENABLED = 1,
     /** Its blobs do not open until it is enabled again. */
     KMS_KEY_VERSION_DISABLED = 2,
-    /** As disabled, and kms_purge_key_version() may destroy it once its window is over. */
+    /** Its blobs answer KMS_ERR_PENDING_DELETION, and kms_purge_key_version() may destroy it once
+     *  its window is over. */
     KMS_KEY_VERSION_DESTROY_SCHEDULED = 3,
     /** Its material is gone for good. */
     KMS_KEY_VERSION_DESTROYED = 4,
@@ -293,7 +294,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_purge_key_version(kms_store *store, const 
  * Encrypting and decrypting only note it in memory. Call this now and then (once an hour is enough,
  * more often writes nothing); kms_close() does it too, if the store is not busy. A process that is
  * killed loses what it noted, and so do keys that leave the cache by the thousand in between: the
- * date of a last use may be too old, and is never too new.
+ * date of a last use may be too old. With a right clock it is never too new. A clock that is ahead
+ * leaves a date in the future, which errs on the safe side: the version looks used.
  *
  * @param store  open store
  *

@@ -102,8 +102,9 @@ typedef struct kms_root_request {
 } kms_root_request;
 
 /**
- * A provider's functions; all are required. They are called from kms_open() alone, on its thread,
- * and never within a transaction; a failure is recorded with kms_set_error(): one that is not
+ * A provider's functions; all are required. They are called from kms_open() and from
+ * kms_copy_resealed(), on the caller's thread, and never within a writing transaction
+ * (close() from kms_root_free() too); a failure is recorded with kms_set_error(): one that is not
  * is told as "failed without saying why". Since 0.1.
  */
 typedef struct kms_root_ops {

@@ -2,8 +2,10 @@
  * @file kms/rotation.h
  * Automatic rotation: a new primary version of the same key, by a policy.
  *
- * A policy needs no daemon. The first kms_encrypt() that meets a key whose rotation is due makes
- * the new version before it encrypts. Of all threads and processes one does so; the others use the
+ * A policy needs no daemon. The first encrypting call that meets a key whose rotation is due makes
+ * the new version before it encrypts: kms_encrypt(), the calls that make data keys, batches that
+ * encrypt, and re-encryption for its destination. kms_derive_key() does so too where it is asked
+ * for the primary version. Of all threads and processes one does so; the others use the
  * old version or the new one, and wait for nobody. Where it cannot be written (read-only, disk
  * full, a writer in the way) the call goes on under the old version; the handle tries again after a
  * minute, and kms_get_store_info() counts it. kms_rotate_due() rotates all keys that are due.

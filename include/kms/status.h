@@ -11,8 +11,11 @@
  * Every status: its name, its number (fixed for ever) and what it means.
  *
  * Statuses of a blob follow one order of precedence, whatever else is wrong with it:
- * NEWER_FORMAT, then INCORRECT_KEY, then KEY_NOT_FOUND, then the key's origin and state
- * (DISABLED, PENDING_DELETION, PENDING_IMPORT), then INVALID_CIPHERTEXT.
+ * arguments and sizes; NEWER_FORMAT; INVALID_CIPHERTEXT, if it is no whole blob; INCORRECT_KEY;
+ * KEY_NOT_FOUND; the key's state (DISABLED, PENDING_DELETION, PENDING_IMPORT); the version:
+ * INVALID_CIPHERTEXT if the key has none of that number, then its own state (DISABLED,
+ * PENDING_DELETION, DESTROYED, PENDING_IMPORT), then UNSUPPORTED; and INVALID_CIPHERTEXT for the
+ * rest.
  */
 #define KMS_STATUS_TABLE(X)                                                                        \
     X(KMS_OK, 0, "the call did what it says")                                                      \
@@ -24,7 +27,7 @@
     X(KMS_ERR_KEY_NOT_FOUND, 6, "the store has no key with this id")                               \
     X(KMS_ERR_ALIAS_NOT_FOUND, 7, "the store has no alias with this name")                         \
     X(KMS_ERR_VERSION_NOT_FOUND, 8, "the key has no version with this number")                     \
-    X(KMS_ERR_ALREADY_EXISTS, 9, "the alias or store that should be made is already there")        \
+    X(KMS_ERR_ALREADY_EXISTS, 9, "what should be made or brought in is already there")             \
     X(KMS_ERR_DISABLED, 10, "the key is disabled")                                                 \
     X(KMS_ERR_PENDING_DELETION, 11, "the key is scheduled for deletion")                           \
     X(KMS_ERR_PENDING_IMPORT, 12, "the key waits for its material to be imported")                 \
