@@ -126,8 +126,11 @@ START_TEST(arguments_that_are_missing_or_too_small_are_refused)
                KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_generate_data_key(store, id, NULL, key, 32, blob, sizeof blob, NULL),
                KMS_ERR_INVALID_ARGUMENT);
+    memset(key, 0x55, sizeof key);
     fixture_is(kms_generate_data_key(store, id, NULL, key, 32, blob, KMS_CIPHERTEXT_SIZE(31), &len),
                KMS_ERR_BUFFER_TOO_SMALL);
+    ck_assert(is_zero(key, 32));
+    ck_assert_uint_eq(key[32], 0x55);
     fixture_is(kms_generate_data_key(store, id, NULL, blob + 40, 32, blob, sizeof blob, &len),
                KMS_ERR_INVALID_ARGUMENT);
     fixture_is(kms_generate_data_key_locked(store, id, NULL, 32, NULL, blob, sizeof blob, &len),

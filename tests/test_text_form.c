@@ -183,8 +183,8 @@ START_TEST(what_is_no_text_form_is_refused)
     make(1);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         refused(texts[i], strlen(texts[i]));
-    for (char form = '2'; form <= '9'; form++) {
-        newer[3] = form;
+    for (int form = '2'; form <= '9'; form++) {
+        newer[3] = (char)form;
         fixture_is(read_text(newer, strlen(newer), out), KMS_ERR_NEWER_FORMAT);
     }
     newer[3] = ':';

@@ -30,7 +30,7 @@ typedef struct kms_batch_item {
     size_t out_len;
     /** Written, if status is KMS_OK, by the calls that open blobs. */
     kms_key_used used;
-    /** Written always, once the call has begun with the items. */
+    /** Written always. */
     kms_status status;
 } kms_batch_item;
 
@@ -43,12 +43,11 @@ typedef struct kms_batch_item {
  * @param count          1 or more
  *
  * What is wrong with one item is that item's status, and the others are done. What is wrong with the
- * key is every item's.
+ * store, the key or the reference is every item's.
  *
  * @retval KMS_OK                    every item is done
- * @retval KMS_ERR_INVALID_ARGUMENT  NULL store, keyref or items, count 0, malformed keyref: no item was
- *                                   begun, and their statuses are as they were
- * @retval KMS_ERR_FORKED            the same
+ * @retval KMS_ERR_INVALID_ARGUMENT  items is NULL or count 0; NULL store, NULL or malformed keyref,
+ *                                   which is every item's status then; or as below
  * @retval any other                 the status of the first item that failed, which the message is
  *                                   about too
  *

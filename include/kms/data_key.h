@@ -31,7 +31,8 @@ KMS_BEGIN_DECLS
  * @param store          open store
  * @param keyref         key id, or alias in full
  * @param context        pairs bound to the blob; NULL for none
- * @param[out] data_key  caller's buffer; wipe it when it has served. Zero on failure
+ * @param[out] data_key  caller's buffer; wipe it when it has served. Zero on failure, but where
+ *                       data_key_len is out of its limits
  * @param data_key_len   bytes to draw, 1 to KMS_DATA_KEY_SIZE_MAX
  * @param blob           caller's buffer, which must not overlap data_key
  * @param blob_size      its size, at least KMS_CIPHERTEXT_SIZE(data_key_len)

@@ -36,7 +36,8 @@ typedef enum kms_wrapping {
     /** A sealed box for an X25519 public key of 32 bytes: libsodium's crypto_box_seal(). 80 bytes
      *  of wrapped material. */
     KMS_WRAPPING_SEALED_BOX = 1,
-    /** RSAES-OAEP with SHA-256 (also for MGF1) and an empty label, as HSMs and the clouds' consoles
+    /** Not under KMS_OPEN_REQUIRE_LOCKED: libcrypto has the private key in memory that is not locked.
+     *  RSAES-OAEP with SHA-256 (also for MGF1) and an empty label, as HSMs and the clouds' consoles
      *  make it. The public key is a SubjectPublicKeyInfo in DER. Only in builds with libcrypto. */
     KMS_WRAPPING_RSA_2048_OAEP_SHA_256 = 2,
     KMS_WRAPPING_RSA_3072_OAEP_SHA_256 = 3,
@@ -74,6 +75,8 @@ typedef struct kms_import_parameters {
  * @retval KMS_ERR_KEY_NOT_FOUND
  * @retval KMS_ERR_UNSUPPORTED       the key's material is not imported, or RSA in a build without
  *                                   libcrypto
+ * @retval KMS_ERR_INVALID_STATE     a purge of the key has begun
+ * @retval KMS_ERR_NOT_LOCKED        RSA under KMS_OPEN_REQUIRE_LOCKED
  * @retval those of every look       see kms/status.h
  *
  * Threads: any number may share store. Since 0.2. Source: Alibaba Cloud KMS,
@@ -181,6 +184,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_import_key_version(kms_store *store, const
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL, malformed id, an alias
  * @retval KMS_ERR_KEY_NOT_FOUND, KMS_ERR_VERSION_NOT_FOUND
  * @retval KMS_ERR_UNSUPPORTED       the key is not external
+ * @retval KMS_ERR_INVALID_STATE     a purge of the key has begun
  * @retval those of every change     see kms/status.h
  *
  * Threads: any number may share store. Since 0.2. Source: Alibaba Cloud KMS, DeleteKeyMaterial.

@@ -210,6 +210,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_enable_key_version(kms_store *store, const
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL, malformed id, an alias, a minimum above the primary
  *                                   version, a window of KMS_KEY_VERSIONS_MAX or more
  * @retval KMS_ERR_KEY_NOT_FOUND
+ * @retval KMS_ERR_INVALID_STATE     a purge of the key has begun
  * @retval KMS_ERR_UNSUPPORTED       the key is service-managed
  * @retval those of every change     see kms/status.h
  *
@@ -257,6 +258,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_schedule_key_version_destruction(
  * @retval KMS_ERR_INVALID_ARGUMENT  NULL, malformed id, an alias
  * @retval KMS_ERR_KEY_NOT_FOUND, KMS_ERR_VERSION_NOT_FOUND
  * @retval KMS_ERR_INVALID_STATE     it is not scheduled to be destroyed
+ * @retval KMS_ERR_UNSUPPORTED       the key is service-managed
  * @retval those of every change     see kms/status.h
  *
  * Threads: any number may share store. Since 0.2. Source: Google Cloud KMS, restore.
@@ -280,6 +282,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_cancel_key_version_destruction(kms_store *
  * @retval KMS_ERR_KEY_NOT_FOUND, KMS_ERR_VERSION_NOT_FOUND
  * @retval KMS_ERR_INVALID_STATE     it is not scheduled, or its window is not over by both dates
  * @retval KMS_ERR_DELETION_PROTECTED  the key was protected meanwhile
+ * @retval KMS_ERR_UNSUPPORTED       the key is service-managed
  * @retval those of every change     see kms/status.h
  *
  * Threads: any number may share store. Since 0.2.
@@ -309,6 +312,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_flush_last_use(kms_store *store);
 /**
  * Tells whether a blob was made under another key or version than the one that encrypts now under a
  * key reference: whether it is time to re-encrypt it.
+ *
+ * A rotation that is due and that nobody has made yet does not count: kms_rotate_due() makes it.
  *
  * It looks at what the blob says of itself, which is not proven, and opens nothing: the key may be
  * in any state.

@@ -20,7 +20,7 @@
 /** kms_open(): nobody writes to this copy (read-only media): read without locks.
  *  Implies KMS_OPEN_READ_ONLY. If somebody does write, reads may be wrong. */
 #define KMS_OPEN_FROZEN 8u
-/** kms_open() and every later call: fail with KMS_ERR_NOT_LOCKED rather than keep a secret in
+/** kms_open() and every later call (importing under RSA, too): fail with KMS_ERR_NOT_LOCKED rather than keep a secret in
  *  memory that could not be locked. Where no more can be locked, the cache holds fewer keys than
  *  cache_entries, and a call fails only if threads use all of them at that moment. A root that
  *  was made before cannot know of it. */

@@ -7,14 +7,6 @@
 #include <kms/batch.h>
 #include <string.h>
 
-static kms_status check(const kms_store *store, const kms_batch_item *items, size_t count)
-{
-    KMS__TRY(kms__store_check(store));
-    if (items == NULL || count == 0)
-        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "a batch has one item or more");
-    return KMS_OK;
-}
-
 /* The first failure is the call's, with its message. */
 typedef struct outcome {
     kms_status first;
@@ -44,6 +36,15 @@ static kms_status settle_all(kms_batch_item *items, size_t count, kms_status st)
     return st;
 }
 
+static kms_status check(const kms_store *store, kms_batch_item *items, size_t count)
+{
+    kms_status st = kms__store_check(store);
+
+    if (items == NULL || count == 0)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "a batch has one item or more");
+    return st == KMS_OK ? KMS_OK : settle_all(items, count, st);
+}
+
 static kms_status encrypt_item(const kms__pin *pin, kms_batch_item *item)
 {
     kms__associated associated;
@@ -69,8 +70,9 @@ kms_status kms_encrypt_batch(kms_store *store, const char *keyref, kms_batch_ite
     kms__pin pin;
 
     KMS__TRY(check(store, items, count));
-    KMS__TRY(kms__reference_parse(keyref, &reference));
-    st = kms__pin_for_encrypting(store, keyref, 0, &pin);
+    st = kms__reference_parse(keyref, &reference);
+    if (st == KMS_OK)
+        st = kms__pin_for_encrypting(store, keyref, 0, &pin);
     if (st != KMS_OK)
         return settle_all(items, count, st);
     for (size_t i = 0; i < count; i++)
@@ -145,7 +147,8 @@ kms_status kms_re_encrypt_batch(kms_store *store, const char *keyref, kms_batch_
     outcome o = {.first = KMS_OK};
 
     KMS__TRY(check(store, items, count));
-    KMS__TRY(kms__reference_parse(keyref, &reference));
+    if (kms__reference_parse(keyref, &reference) != KMS_OK)
+        return settle_all(items, count, KMS_ERR_INVALID_ARGUMENT);
     for (size_t i = 0; i < count; i++) {
         kms_batch_item *item = &items[i];
 

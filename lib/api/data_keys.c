@@ -46,6 +46,9 @@ kms_status kms_generate_data_key(kms_store *store, const char *keyref, const kms
                                  void *data_key, size_t data_key_len, void *blob, size_t blob_size,
                                  size_t *blob_len)
 {
+    /* Whatever fails: who goes on all the same must not go on with an older key. */
+    if (data_key != NULL && data_key_len <= KMS_DATA_KEY_SIZE_MAX)
+        sodium_memzero(data_key, data_key_len);
     KMS__TRY(check(store, data_key_len, blob, blob_size, blob_len));
     if (data_key == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "data_key is NULL");

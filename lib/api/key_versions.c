@@ -198,9 +198,8 @@ kms_status kms_set_minimum_version(kms_store *store, const char *key_id, uint32_
 
     KMS__TRY(kms__store_check_writable(store));
     if (window >= KMS_KEY_VERSIONS_MAX)
-        return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
-                             "a window of %u versions: a key has at most %d", window,
-                             KMS_KEY_VERSIONS_MAX);
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "a window of %u versions: it has at most %d",
+                             window, KMS_KEY_VERSIONS_MAX - 1);
     return apply(store, key_id, set_minimum, &c);
 }
 

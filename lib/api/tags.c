@@ -43,10 +43,14 @@ static kms_status apply(kms__txn *txn, void *argument)
 
 static kms_status take_ids(const char (*key_ids)[KMS_KEY_ID_SIZE], size_t count, change *c)
 {
-    if (key_ids == NULL || count < 1 || count > KMS_TAG_RESOURCES_MAX)
+    if (key_ids == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "key_ids is NULL");
+    if (count < 1 || count > KMS_TAG_RESOURCES_MAX)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%zu keys: one call takes 1 to %d", count,
                              KMS_TAG_RESOURCES_MAX);
     for (size_t i = 0; i < count; i++) {
+        if (strnlen(key_ids[i], KMS_KEY_ID_SIZE) == KMS_KEY_ID_SIZE)
+            return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "key id %zu is longer than any", i);
         KMS__TRY(kms__key_id_parse(key_ids[i], c->ids[i]));
         for (size_t j = 0; j < i; j++)
             if (memcmp(c->ids[i], c->ids[j], KMS__ID_SIZE) == 0)

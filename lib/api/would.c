@@ -29,9 +29,9 @@ static kms_status more_than_state(const kms__key *key, kms_operation operation)
     case KMS_OP_SCHEDULE_KEY_DELETION:
         return kms__deletion_allowed(key);
     case KMS_OP_PURGE_KEY:
-        return key->purging
-                   ? KMS_OK
-                   : kms__deletion_is_due(key->deletion_ms, key->now_ms, key->now_ms, "the key");
+        return key->purging ? KMS_OK
+                            : kms__deletion_is_due(key->deletion_ms, key->now_ms, key->now_ms,
+                                                   kms__key_text(key).text);
     case KMS_OP_IMPORT_KEY_VERSION:
         KMS__TRY(kms__import_has_first(key));
         return kms__key_has_room(key);

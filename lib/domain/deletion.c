@@ -46,7 +46,7 @@ static bool differ_by_more_than_a_day(int64_t a, int64_t b)
 /* Any date may come from a clock that is wrong: the difference need not fit an int64_t. */
 static unsigned long long hours_until(int64_t date_ms, int64_t now_ms)
 {
-    return ((uint64_t)date_ms - (uint64_t)now_ms) / (3600u * 1000) + 1;
+    return ((uint64_t)date_ms - (uint64_t)now_ms + 3600u * 1000 - 1) / (3600u * 1000);
 }
 
 kms_status kms__deletion_is_due(int64_t date_ms, int64_t now_ms, int64_t today_ms, const char *what)
@@ -57,9 +57,8 @@ kms_status kms__deletion_is_due(int64_t date_ms, int64_t now_ms, int64_t today_m
                              "apart: one of them is wrong, and nothing is destroyed",
                              what);
     if (now_ms < date_ms || today_ms < date_ms)
-        return kms_set_error(KMS_ERR_INVALID_STATE,
-                             "%s: its window is not over: %llu hours of it are left", what,
-                             hours_until(date_ms, now_ms < today_ms ? now_ms : today_ms));
+        return kms_set_error(KMS_ERR_INVALID_STATE, "%s: its window is not over: it ends in %llu h",
+                             what, hours_until(date_ms, now_ms < today_ms ? now_ms : today_ms));
     return KMS_OK;
 }
 
@@ -144,20 +143,24 @@ static bool begins_with(const kms__record_key *key, const uint8_t *prefix, size_
     return key->len > len && memcmp(key->bytes, prefix, len) == 0;
 }
 
+/* An index record that somebody put back may name an alias that points elsewhere by now. */
 static kms_status remove_alias(kms__txn *txn, const kms__record_key *index)
 {
     char name[KMS_ALIAS_SIZE];
     size_t len = index->len - 1 - KMS__ID_SIZE;
-    kms__record_key alias;
+    kms__record_key record;
+    kms__alias alias;
     kms_status st;
 
     if (len >= sizeof name)
         return kms_set_error(KMS_ERR_CORRUPT, "an index record has a name that no alias has");
     memcpy(name, index->bytes + 1 + KMS__ID_SIZE, len);
     name[len] = '\0';
-    alias = kms__alias_record_key(name);
-    st = kms__txn_delete(txn, &alias);
-    if (st != KMS_OK && st != KMS_ERR_NOT_FOUND)
+    record = kms__alias_record_key(name);
+    st = kms__alias_load(txn, name, &alias, NULL);
+    if (st == KMS_OK && memcmp(alias.target, index->bytes + 1, KMS__ID_SIZE) == 0)
+        st = kms__txn_delete(txn, &record);
+    if (st != KMS_OK && st != KMS_ERR_ALIAS_NOT_FOUND)
         return st;
     return kms__txn_delete(txn, index);
 }

@@ -84,6 +84,23 @@ static kms_status locked_room(const kms_store *store, uint8_t **room)
     return KMS_OK;
 }
 
+/* libcrypto has RSA keys in its own heap, which nobody locks. */
+static kms_status check_locked(const kms_store *store, kms_wrapping wrapping)
+{
+    if (store->demand_locked && wrapping != KMS_WRAPPING_SEALED_BOX)
+        return kms_set_error(KMS_ERR_NOT_LOCKED,
+                             "an RSA key would be in memory that is not locked, and "
+                             "KMS_OPEN_REQUIRE_LOCKED was asked for: use KMS_WRAPPING_SEALED_BOX");
+    return KMS_OK;
+}
+
+static int64_t token_end(int64_t now_ms)
+{
+    const int64_t life_ms = KMS_IMPORT_TOKEN_HOURS * HOUR_MS;
+
+    return now_ms > INT64_MAX - life_ms ? INT64_MAX : now_ms + life_ms;
+}
+
 kms_status kms__import_token_make(kms_store *store, const uint8_t id[KMS__ID_SIZE],
                                   kms_wrapping wrapping, kms_import_parameters *parameters)
 {
@@ -91,7 +108,8 @@ kms_status kms__import_token_make(kms_store *store, const uint8_t id[KMS__ID_SIZ
     uint8_t *plain = NULL;
     kms_status st;
 
-    made.expires_ms = kms__store_now(store) + KMS_IMPORT_TOKEN_HOURS * HOUR_MS;
+    KMS__TRY(check_locked(store, wrapping));
+    made.expires_ms = token_end(kms__store_now(store));
     KMS__TRY(locked_room(store, &plain));
     st = make(store, id, plain, &made);
     kms__secret_block_free(plain, TOKEN_PLAIN_MAX);
@@ -165,6 +183,7 @@ static kms_status unwrap_in_room(kms_store *store, const kms_import *import,
     kms_status st;
 
     KMS__TRY(kms__wrapping_check(import->wrapping));
+    KMS__TRY(check_locked(store, import->wrapping));
     KMS__TRY(locked_room(store, &plain));
     st = unwrap(store, import, incoming, plain);
     kms__secret_block_free(plain, TOKEN_PLAIN_MAX);

@@ -134,7 +134,9 @@ static kms_status schedule(kms__txn *txn, kms__key *key, const void *argument, b
     KMS__TRY(check_not_primary(key, c->number));
     KMS__TRY(kms__deletion_allowed(key));
     if (version->state != KMS_KEY_VERSION_ENABLED && version->state != KMS_KEY_VERSION_DISABLED)
-        return refuse(key, c->number, "is scheduled to be destroyed, or destroyed, already");
+        return refuse(key, c->number,
+                      "is destroyed, or scheduled to be: "
+                      "kms_cancel_key_version_destruction() takes that back");
     KMS__TRY(kms__version_extra_load(txn, key, c->number, &extra));
     extra.state_before = version->state;
     extra.destroy_ms = c->date_ms;

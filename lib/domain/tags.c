@@ -40,7 +40,9 @@ kms_status kms__tag_names_check(const char *const *names, size_t count)
 
 kms_status kms__tags_check(const kms_tag *tags, size_t count)
 {
-    if (tags == NULL || count < 1 || count > KMS_TAGS_MAX)
+    if (tags == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "tags is NULL");
+    if (count < 1 || count > KMS_TAGS_MAX)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%zu tags: a key has 1 to %d", count,
                              KMS_TAGS_MAX);
     for (size_t i = 0; i < count; i++) {
@@ -148,15 +150,21 @@ const char *kms__tags_find(const kms__tags *tags, const char *name)
     return there ? tags->tags[at].value : NULL;
 }
 
-static kms_status set(kms__tags *tags, const kms_tag *tag)
+static kms_status set(const uint8_t id[KMS__ID_SIZE], kms__tags *tags, const kms_tag *tag)
 {
+    char text[KMS_KEY_ID_SIZE];
     bool there;
     size_t at = place_of(tags, tag->name, &there);
     kms_tag_info *place = &tags->tags[at];
 
     if (!there) {
-        if (tags->count == KMS_TAGS_MAX)
-            return kms_set_error(KMS_ERR_LIMIT_EXCEEDED, "a key has at most %d tags", KMS_TAGS_MAX);
+        if (tags->count == KMS_TAGS_MAX) {
+            kms__id_format(id, text);
+            return kms_set_error(KMS_ERR_LIMIT_EXCEEDED,
+                                 "key %s would have more than %d tags: kms_untag_resource() makes "
+                                 "room",
+                                 text, KMS_TAGS_MAX);
+        }
         memmove(place + 1, place, (tags->count - at) * sizeof *place);
         tags->count++;
     }
@@ -187,7 +195,7 @@ kms_status kms__tags_add(kms__txn *txn, const uint8_t id[KMS__ID_SIZE], const km
     if (has_all(&now, tags, count))
         return KMS_OK;
     for (size_t i = 0; i < count; i++)
-        KMS__TRY(set(&now, &tags[i]));
+        KMS__TRY(set(id, &now, &tags[i]));
     return save(txn, id, &now);
 }
 
