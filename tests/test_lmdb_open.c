@@ -17,9 +17,13 @@
 
 /* Stands before the C library's: tells of another file system than the one that is there. */
 static long pretended_type;
+/* And lets something happen in the middle of opening. */
+static void (*meanwhile)(void);
 
 int fstatfs(int fd, struct statfs *fs)
 {
+    if (meanwhile != NULL)
+        meanwhile();
     int rc = (int)syscall(SYS_fstatfs, fd, fs);
     if (rc == 0 && pretended_type != 0)
         fs->f_type = pretended_type;
@@ -334,10 +338,35 @@ START_TEST(a_symbolic_link_leads_to_the_same_lock_file)
 }
 END_TEST
 
+static trial_peer writer;
+
+static void grow_once(void)
+{
+    char name[16];
+    meanwhile = NULL;
+    for (int i = 0; i < 8; i++) {
+        snprintf(name, sizeof name, "large %d", i);
+        trial_ok(trial_peer_do(&writer, PEER_FILL, name, 60000, NULL, NULL));
+    }
+}
+
+START_TEST(a_store_that_grows_while_it_is_looked_at_is_not_cut_short)
+{
+    const char *path = closed_store("store");
+    writer = trial_peer_start();
+    trial_ok(trial_peer_do(&writer, PEER_OPEN, path, 0, NULL, NULL));
+    meanwhile = grow_once;
+    trial_close(trial_open(path));
+    ck_assert(meanwhile == NULL);
+    trial_peer_end(&writer);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         a_missing_store_is_not_found_and_nothing_is_made,
+        a_store_that_grows_while_it_is_looked_at_is_not_cut_short,
         an_engine_that_found_nothing_can_create,
         other_files_are_refused_and_left_untouched,
         what_is_no_regular_file_is_refused,

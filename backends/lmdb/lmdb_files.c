@@ -116,7 +116,7 @@ static kms_status inspect_fd(int fd, const char *path, lmdb_found *found)
     kms_status status = kms__lmdb_check_fs(fd, path);
     if (status != KMS_OK)
         return status;
-    return kms__lmdb_check_meta(fd, found->size, path);
+    return kms__lmdb_check_meta(fd, path);
 }
 
 kms_status kms__lmdb_inspect(const char *path, lmdb_found *found)

@@ -153,8 +153,8 @@ kms_status kms__lmdb_inspect(const char *path, lmdb_found *found);
 
 /* lmdb_meta.c: LMDB's meta pages. */
 
-/** Checks magic, version and both meta pages of fd, of that size. */
-kms_status kms__lmdb_check_meta(int fd, uint64_t size, const char *path);
+/** Checks magic, version and both meta pages of fd against its size. */
+kms_status kms__lmdb_check_meta(int fd, const char *path);
 
 /* lmdb_peek.c: whether an LMDB file is a store at all. */
 

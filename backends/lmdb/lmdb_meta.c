@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define META_MAGIC 0xBEEFC0DEu
@@ -93,24 +94,32 @@ static kms_status damaged(const char *path, const char *what)
                          kms__lmdb_label(path), what);
 }
 
-static kms_status check_second(int fd, uint64_t size, const meta_page *first, const char *path)
+/* Asked only now: a writer may have made the file longer between a look at its size and the reading
+ * of its meta pages, and pages are there before a meta page names them. */
+static uint64_t size_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static kms_status check_second(int fd, const meta_page *first, const char *path)
 {
     meta_page second;
     uint32_t page_size = first->trees[0].page_size;
     if (!is_page_size(page_size))
         return damaged(path, "its first meta page names an impossible page size");
-    if (size < 2u * (uint64_t)page_size || !read_meta(fd, page_size, &second))
+    if (!read_meta(fd, page_size, &second))
         return damaged(path, "the file is cut short");
     if (!is_meta(&second) || second.version != first->version)
         return damaged(path, "its second meta page is unreadable");
     if (second.trees[0].page_size != page_size)
         return damaged(path, "its two meta pages contradict each other");
-    if (!roots_are_inside(first->txn_id > second.txn_id ? first : &second, size))
+    if (!roots_are_inside(first->txn_id > second.txn_id ? first : &second, size_of(fd)))
         return damaged(path, "the file is cut short");
     return KMS_OK;
 }
 
-kms_status kms__lmdb_check_meta(int fd, uint64_t size, const char *path)
+kms_status kms__lmdb_check_meta(int fd, const char *path)
 {
     meta_page first;
     if (!read_meta(fd, 0, &first) || !is_meta(&first)) {
@@ -124,7 +133,7 @@ kms_status kms__lmdb_check_meta(int fd, uint64_t size, const char *path)
         return kms_set_error(KMS_ERR_UNSUPPORTED,
                              "%s: LMDB data format %u; this build reads format %u only",
                              kms__lmdb_label(path), first.version, META_VERSION);
-    return check_second(fd, size, &first, path);
+    return check_second(fd, &first, path);
 }
 
 #endif
