@@ -87,6 +87,9 @@ manual_rotation()
                 printf "%s $key\n" id_card credit_card home_address object tls_profile
             done
         done) || fail 'manual_rotation opened something with another key'
+    diff <(sed -nE "s/^   encrypted with key ($uuid), version 1$/\1/p" "$out") \
+        <(for i in 0 1 2; do printf '%s\n' "${a[i]}" "${b[i]}"; done) ||
+        fail 'manual_rotation encrypted with another key'
     absent 'a passphrase of the test' "$folder"/*
     absent '11010519491231002X' "$folder"/*
 

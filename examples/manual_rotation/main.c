@@ -100,6 +100,18 @@ static bool decrypt_all(kms_store *store, const struct blob blobs[SECRETS])
     return true;
 }
 
+/* What a blob says of itself. */
+static bool show_key(const struct blob *blob)
+{
+    kms_blob_info info;
+
+    if (!ok(kms_inspect_blob(blob->bytes, blob->len, &info))) {
+        return false;
+    }
+    printf("   encrypted with key %s, version %u\n", info.key_id, info.key_version);
+    return true;
+}
+
 /* --- the administrator's keys ----------------------------------------------------------------- */
 
 static bool make_drawn(kms_store *store, char id[KMS_KEY_ID_SIZE])
@@ -177,6 +189,9 @@ static bool set_up(kms_store *store, const struct round *round, struct blob old_
         return false;
     }
     printf("3. The application encrypts under %s\n", round->alias);
+    if (!show_key(&old_data[0])) {
+        return false;
+    }
     printf("4. The application decrypts, naming no key\n");
     return decrypt_all(store, old_data);
 }
@@ -199,6 +214,9 @@ static bool rotate(kms_store *store, const struct round *round, const struct blo
         return false;
     }
     printf("3. The application, unchanged, encrypts under %s\n", round->alias);
+    if (!show_key(&new_data[0])) {
+        return false;
+    }
     printf("4. The application, unchanged, decrypts: old data with CMK-A\n");
     if (!decrypt_all(store, old_data)) {
         return false;
