@@ -179,8 +179,8 @@ object_store()
     in_file "one: version 1 of key $uuid" "$scratch/list"
     in_file "two: version 2 of key $uuid" "$scratch/list"
     for name in one two; do
-        objects get $name "$folder/back" && cmp -s "$folder/$name" "$folder/back" ||
-            fail "object_store did not give $name back"
+        objects get $name "$folder/back" || fail 'object_store get'
+        cmp -s "$folder/$name" "$folder/back" || fail "object_store did not give $name back"
     done
     absent 'a photo' "$folder/objects"/* "$folder"/kms*
     mv "$folder/objects/one" "$folder/objects/three"
