@@ -66,7 +66,7 @@ grep -q 'FLAGS_1.*NOW' <<<"$dynamic" || fail 'not linked with -z now'
 grep -q 'FLAGS_1.*NODELETE' <<<"$dynamic" || fail 'not linked with -z nodelete'
 grep -q 'GNU_RELRO' <<<"$segments" || fail 'not linked with -z relro'
 grep -q 'TEXTREL' <<<"$dynamic" && fail 'has text relocations'
-grep 'GNU_STACK' <<<"$segments" | grep -q 'RWE' && fail 'wants an executable stack'
+grep -qE 'GNU_STACK.*RWE' <<<"$segments" && fail 'wants an executable stack'
 
 # The compiler's hardening shows in what the library calls. Sanitizers do without glibc's checks.
 nm --dynamic --undefined-only "$shared" | awk '{ sub(/@.*/, "", $2); print $2 }' >"$scratch/undefined"
@@ -81,7 +81,7 @@ fi
 
 for program in "$build"/examples/*; do
     [[ -f $program && -x $program ]] || continue
-    readelf --file-header "$program" | grep -q 'Type: *DYN' || fail "$program is not a PIE"
+    grep -q 'Type: *DYN' <<<"$(readelf --file-header "$program")" || fail "$program is not a PIE"
 done
 
 echo "$(wc -l <"$scratch/declared") public functions"
