@@ -46,19 +46,11 @@ static kms_status move_small(const move *m, size_t len)
 
 static kms_status move_large(const move *m, size_t len)
 {
-    bool locked = false;
-    uint8_t *plain = kms__secret_block(len, &locked);
+    uint8_t *plain = NULL;
     kms_status st;
 
-    if (plain == NULL)
-        return kms_set_error(KMS_ERR_NO_MEMORY, "no memory for a plaintext of %zu bytes", len);
-    if (m->store->demand_locked && !locked)
-        st = kms_set_error(KMS_ERR_NOT_LOCKED,
-                           "memory for a plaintext of %zu bytes could not be locked: raise "
-                           "RLIMIT_MEMLOCK",
-                           len);
-    else
-        st = open_and_seal(m, plain, len);
+    KMS__TRY(kms__store_secret_block(m->store, len, &plain));
+    st = open_and_seal(m, plain, len);
     kms__secret_block_free(plain, len);
     return st;
 }

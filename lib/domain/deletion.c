@@ -1,4 +1,5 @@
 #include "domain/deletion.h"
+#include "base/clock.h"
 #include "base/try.h"
 #include "domain/alias_record.h"
 #include "domain/description.h"
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
 /* Records that one transaction of a purge removes: an alias takes two writes, and one is left for
  * the header. */
 #define BATCH 40
@@ -28,7 +28,7 @@ kms_status kms__deletion_days_check(uint32_t *days)
 
 int64_t kms__deletion_date(int64_t now_ms, uint32_t days)
 {
-    int64_t window_ms = (int64_t)days * DAY_MS;
+    int64_t window_ms = (int64_t)days * KMS__DAY_MS;
 
     /* 0 would be no date. */
     if (now_ms < 0)
@@ -40,7 +40,7 @@ static bool differ_by_more_than_a_day(int64_t a, int64_t b)
 {
     uint64_t difference = a > b ? (uint64_t)a - (uint64_t)b : (uint64_t)b - (uint64_t)a;
 
-    return difference > (uint64_t)DAY_MS;
+    return difference > (uint64_t)KMS__DAY_MS;
 }
 
 /* Any date may come from a clock that is wrong: the difference need not fit an int64_t. */
@@ -169,10 +169,9 @@ static kms_status remove_alias(kms__txn *txn, const kms__record_key *index)
 static kms_status remove_batch(kms__txn *txn, uint8_t letter, const uint8_t id[KMS__ID_SIZE],
                                size_t *removed)
 {
-    kms__record_key from = kms__key_record_key(id);
+    kms__record_key from = kms__record_key_of(letter, id);
     kms__key_batch batch;
 
-    from.bytes[0] = letter;
     *removed = 0;
     KMS__TRY(kms__txn_scan_keys(txn, &from, &batch));
     for (size_t i = 0; i < batch.count && *removed < BATCH; i++) {

@@ -8,13 +8,7 @@
 
 kms__record_key kms__description_record_key(const uint8_t id[KMS__ID_SIZE])
 {
-    kms__record_key key;
-    kms__writer writer = kms__writer_to(key.bytes, sizeof key.bytes);
-
-    kms__write_u8(&writer, KMS__TAG_DESCRIPTION);
-    kms__write_bytes(&writer, id, KMS__ID_SIZE);
-    key.len = writer.len;
-    return key;
+    return kms__record_key_of(KMS__TAG_DESCRIPTION, id);
 }
 
 kms_status kms__description_check(const char *text)

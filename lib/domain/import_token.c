@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/try.h"
 #include "crypto/kdf.h"
 #include "crypto/wrapping.h"
@@ -12,7 +13,6 @@
 #define TOKEN_HEAD (KMS__ID_SIZE + 1 + 8)
 #define TOKEN_PLAIN_MAX (TOKEN_HEAD + KMS__WRAPPING_SECRET_MAX)
 #define ASSOCIATED_SIZE (KMS_STORE_ID_SIZE + 1 + 4)
-#define HOUR_MS (INT64_C(3600) * 1000)
 
 _Static_assert(TOKEN_PREFIX + TOKEN_PLAIN_MAX + 16 <= KMS_IMPORT_TOKEN_MAX, "a token has room");
 
@@ -68,22 +68,6 @@ static kms_status make(kms_store *store, const uint8_t id[KMS__ID_SIZE], uint8_t
     return seal(store, plain, TOKEN_HEAD + secret_len, made->token);
 }
 
-static kms_status locked_room(const kms_store *store, uint8_t **room)
-{
-    bool locked;
-    uint8_t *made = kms__secret_block(TOKEN_PLAIN_MAX, &locked);
-
-    if (made == NULL)
-        return kms_set_error(KMS_ERR_NO_MEMORY, "no memory for an import token");
-    if (store->demand_locked && !locked) {
-        kms__secret_block_free(made, TOKEN_PLAIN_MAX);
-        return kms_set_error(KMS_ERR_NOT_LOCKED,
-                             "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
-    }
-    *room = made;
-    return KMS_OK;
-}
-
 /* libcrypto has RSA keys in its own heap, which nobody locks. */
 static kms_status check_locked(const kms_store *store, kms_wrapping wrapping)
 {
@@ -96,7 +80,7 @@ static kms_status check_locked(const kms_store *store, kms_wrapping wrapping)
 
 static int64_t token_end(int64_t now_ms)
 {
-    const int64_t life_ms = KMS_IMPORT_TOKEN_HOURS * HOUR_MS;
+    const int64_t life_ms = KMS_IMPORT_TOKEN_HOURS * KMS__HOUR_MS;
 
     return now_ms > INT64_MAX - life_ms ? INT64_MAX : now_ms + life_ms;
 }
@@ -110,7 +94,7 @@ kms_status kms__import_token_make(kms_store *store, const uint8_t id[KMS__ID_SIZ
 
     KMS__TRY(check_locked(store, wrapping));
     made.expires_ms = token_end(kms__store_now(store));
-    KMS__TRY(locked_room(store, &plain));
+    KMS__TRY(kms__store_secret_block(store, TOKEN_PLAIN_MAX, &plain));
     st = make(store, id, plain, &made);
     kms__secret_block_free(plain, TOKEN_PLAIN_MAX);
     if (st == KMS_OK)
@@ -184,7 +168,7 @@ static kms_status unwrap_in_room(kms_store *store, const kms_import *import,
 
     KMS__TRY(kms__wrapping_check(import->wrapping));
     KMS__TRY(check_locked(store, import->wrapping));
-    KMS__TRY(locked_room(store, &plain));
+    KMS__TRY(kms__store_secret_block(store, TOKEN_PLAIN_MAX, &plain));
     st = unwrap(store, import, incoming, plain);
     kms__secret_block_free(plain, TOKEN_PLAIN_MAX);
     return st;

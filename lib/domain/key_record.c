@@ -19,13 +19,7 @@ _Static_assert(FIXED_SIZE + KMS_KEY_VERSIONS_MAX * VERSION_SIZE <= KMS__RECORD_P
 
 kms__record_key kms__key_record_key(const uint8_t id[KMS__ID_SIZE])
 {
-    kms__record_key key;
-    kms__writer writer = kms__writer_to(key.bytes, sizeof key.bytes);
-
-    kms__write_u8(&writer, KMS__TAG_KEY);
-    kms__write_bytes(&writer, id, KMS__ID_SIZE);
-    key.len = writer.len;
-    return key;
+    return kms__record_key_of(KMS__TAG_KEY, id);
 }
 
 kms__id_text kms__key_text(const kms__key *key)

@@ -13,13 +13,7 @@ _Static_assert(5 + 16 * KMS_KEY_VERSIONS_MAX <= KMS__RECORD_PLAIN_MAX, "it fits 
 
 kms__record_key kms__last_use_record_key(const uint8_t id[KMS__ID_SIZE])
 {
-    kms__record_key key;
-    kms__writer writer = kms__writer_to(key.bytes, sizeof key.bytes);
-
-    kms__write_u8(&writer, KMS__TAG_LAST_USE);
-    kms__write_bytes(&writer, id, KMS__ID_SIZE);
-    key.len = writer.len;
-    return key;
+    return kms__record_key_of(KMS__TAG_LAST_USE, id);
 }
 
 void kms__last_uses_clear(kms__last_uses *uses)

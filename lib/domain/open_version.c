@@ -1,4 +1,5 @@
 #include "domain/open_version.h"
+#include "base/clock.h"
 #include "base/try.h"
 #include "crypto/aead.h"
 #include "crypto/kdf.h"
@@ -11,7 +12,6 @@
 #include <string.h>
 
 #define VERSION_LOOKUP_SIZE (KMS__ID_SIZE + 4)
-#define HOUR_MS (INT64_C(3600) * 1000)
 
 /* What is wanted, and what came of it. */
 typedef struct request {
@@ -353,7 +353,7 @@ kms_status kms__pin_version_for_deriving(kms_store *store, const uint8_t key_id[
 
 void kms__pin_note_use(const kms__pin *pin)
 {
-    int64_t hour_ms = pin->now_ms - pin->now_ms % HOUR_MS;
+    int64_t hour_ms = pin->now_ms - pin->now_ms % KMS__HOUR_MS;
 
     if (atomic_load_explicit(&pin->opened->last_use_ms, memory_order_relaxed) != hour_ms)
         atomic_store_explicit(&pin->opened->last_use_ms, hour_ms, memory_order_relaxed);

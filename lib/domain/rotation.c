@@ -1,10 +1,9 @@
 #include "domain/rotation.h"
+#include "base/clock.h"
 #include "base/try.h"
 #include "domain/state.h"
 
 #include <string.h>
-
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 kms_status kms__rotation_days_check(uint32_t days)
 {
@@ -35,7 +34,8 @@ static int64_t schedule_start(const kms__key *key)
 /* Clocks of one machine may differ by so much without anything being wrong. */
 static bool lies_in_the_future(const kms__key *key, int64_t date_ms)
 {
-    return date_ms > key->now_ms && (uint64_t)date_ms - (uint64_t)key->now_ms > (uint64_t)DAY_MS;
+    return date_ms > key->now_ms &&
+           (uint64_t)date_ms - (uint64_t)key->now_ms > (uint64_t)KMS__DAY_MS;
 }
 
 /* From where an interval leads to the next version. */
@@ -49,7 +49,7 @@ static int64_t interval_start(const kms__key *key)
 
 int64_t kms__rotation_next(const kms__key *key)
 {
-    int64_t interval = (int64_t)key->rotation_days * DAY_MS;
+    int64_t interval = (int64_t)key->rotation_days * KMS__DAY_MS;
     int64_t start = interval_start(key);
 
     if (!key->rotation_enabled)
@@ -65,7 +65,7 @@ kms__rest kms__rotation_rest(const kms__key *key)
         return (kms__rest){INT64_MIN, KMS__NEVER};
     if (lies_in_the_future(key, schedule_start(key)))
         return (kms__rest){KMS__NEVER, KMS__NEVER};
-    return (kms__rest){start < INT64_MIN + DAY_MS ? INT64_MIN : start - DAY_MS,
+    return (kms__rest){start < INT64_MIN + KMS__DAY_MS ? INT64_MIN : start - KMS__DAY_MS,
                        kms__rotation_next(key)};
 }
 

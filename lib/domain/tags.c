@@ -9,13 +9,7 @@
 
 kms__record_key kms__tags_record_key(const uint8_t id[KMS__ID_SIZE])
 {
-    kms__record_key key;
-    kms__writer writer = kms__writer_to(key.bytes, sizeof key.bytes);
-
-    kms__write_u8(&writer, KMS__TAG_TAGS);
-    kms__write_bytes(&writer, id, KMS__ID_SIZE);
-    key.len = writer.len;
-    return key;
+    return kms__record_key_of(KMS__TAG_TAGS, id);
 }
 
 static kms_status check_name(const char *name)

@@ -12,15 +12,15 @@
 
 #define FIRST_GENERATION 1
 
-static kms_status make_header_block(bool demand_locked, kms__header_block **block)
+kms_status kms__store_secret_block(const kms_store *store, size_t size, uint8_t **block)
 {
     bool locked;
-    kms__header_block *made = kms__secret_block(sizeof *made, &locked);
+    uint8_t *made = kms__secret_block(size, &locked);
 
     if (made == NULL)
         return kms_error_status();
-    if (demand_locked && !locked) {
-        kms__secret_block_free(made, sizeof *made);
+    if (store->demand_locked && !locked) {
+        kms__secret_block_free(made, size);
         return kms_set_error(KMS_ERR_NOT_LOCKED,
                              "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
     }
@@ -30,12 +30,14 @@ static kms_status make_header_block(bool demand_locked, kms__header_block **bloc
 
 static kms_status take_memory(kms_store *store, uint32_t cache_entries)
 {
+    uint8_t *block = NULL;
     void *cell;
 
     KMS__TRY(kms__secrets_open(&store->secrets, store->demand_locked));
     KMS__TRY(kms__secret_take(store->secrets, &cell));
     store->records_key = cell;
-    KMS__TRY(make_header_block(store->demand_locked, &store->header_block));
+    KMS__TRY(kms__store_secret_block(store, sizeof *store->header_block, &block));
+    store->header_block = (kms__header_block *)(void *)block;
     return kms__cache_open(&store->cache, store->secrets, cache_entries);
 }
 

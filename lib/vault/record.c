@@ -39,6 +39,17 @@ void kms__record_seal(const kms__seal *seal, kms_slice record_key, kms_slice pla
                                                      nonce, seal->key);
 }
 
+kms__record_key kms__record_key_of(uint8_t tag, const uint8_t key_id[KMS__ID_SIZE])
+{
+    kms__record_key key;
+    kms__writer writer = kms__writer_to(key.bytes, sizeof key.bytes);
+
+    kms__write_u8(&writer, tag);
+    kms__write_bytes(&writer, key_id, KMS__ID_SIZE);
+    key.len = writer.len;
+    return key;
+}
+
 static kms_status damaged(kms_slice record_key)
 {
     char name[KMS__RECORD_NAME_SIZE];

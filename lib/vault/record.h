@@ -5,6 +5,8 @@
 #ifndef KMS__VAULT_RECORD_H
 #define KMS__VAULT_RECORD_H
 
+#include "base/id.h"
+
 #include <kms/backend.h>
 #include <kms/root.h>
 
@@ -55,6 +57,9 @@ typedef struct kms__record_key {
 #define KMS__TAG_TAGS 'T'
 #define KMS__TAG_LAST_USE 'U'
 #define KMS__TAG_VERSION 'V'
+
+/* The record key of a letter and a key's id: a whole one, or what others begin with. */
+kms__record_key kms__record_key_of(uint8_t tag, const uint8_t key_id[KMS__ID_SIZE]);
 
 static inline kms_slice kms__record_slice(const kms__record_key *key)
 {

@@ -100,17 +100,10 @@ kms_status kms__store_reseal(kms_store *store, kms_store *target, kms_root *root
                              kms__txn_body *check)
 {
     copying c = {.target = target, .root = root, .check = check};
-    bool locked;
     kms_status st;
 
-    c.plain = kms__secret_block(KMS__RECORD_PLAIN_MAX, &locked);
-    if (c.plain == NULL)
-        return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for copying records");
-    if (store->demand_locked && !locked)
-        st = kms_set_error(KMS_ERR_NOT_LOCKED,
-                           "memory for secrets could not be locked: raise RLIMIT_MEMLOCK");
-    else
-        st = kms__store_read_header(store, copy_snapshot, &c);
+    KMS__TRY(kms__store_secret_block(store, KMS__RECORD_PLAIN_MAX, &c.plain));
+    st = kms__store_read_header(store, copy_snapshot, &c);
     kms__secret_block_free(c.plain, KMS__RECORD_PLAIN_MAX);
     return st;
 }

@@ -66,6 +66,10 @@ static inline kms_status kms__store_check(const kms_store *store)
     return KMS_OK;
 }
 
+/* Room for a secret in locked memory; free it with kms__secret_block_free(). KMS_ERR_NO_MEMORY, and
+ * KMS_ERR_NOT_LOCKED where the store demands it. */
+kms_status kms__store_secret_block(const kms_store *store, size_t size, uint8_t **block);
+
 /* As kms__store_check(), and KMS_ERR_READ_ONLY if the store takes no changes. */
 kms_status kms__store_check_writable(const kms_store *store);
 
