@@ -38,6 +38,7 @@
 #include <kms/derive.h>
 #include <kms/deterministic.h>
 #include <kms/encrypt.h>
+#include <kms/file.h>
 #include <kms/import.h>
 #include <kms/key.h>
 #include <kms/key_version.h>
@@ -48,6 +49,7 @@
 #include <kms/service.h>
 #include <kms/status.h>
 #include <kms/store.h>
+#include <kms/stream.h>
 #include <kms/tag.h>
 #include <kms/text.h>
 #include <kms/would.h>

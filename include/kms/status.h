@@ -55,7 +55,10 @@
     X(KMS_ERR_INVALID_IMPORT, 33, "token or wrapped material is not whole, or is another key's")   \
     X(KMS_ERR_EXPIRED, 34, "the import token's 24 hours are over")                                 \
     X(KMS_ERR_INCORRECT_MATERIAL, 35, "the material is another one than the key had")              \
-    X(KMS_ERR_DELETION_PROTECTED, 36, "the key is protected from deletion")
+    X(KMS_ERR_DELETION_PROTECTED, 36, "the key is protected from deletion")                        \
+    X(KMS_ERR_FILE, 37, "a file could not be read or written")                                     \
+    X(KMS_ERR_CHANGED, 38, "the source changed while it was read")                                 \
+    X(KMS_ERR_CANCELLED, 39, "the caller's progress function ended the call")
 
 /*
  * Statuses of every change. A call that changes the store may answer, beside what its own comment

@@ -30,6 +30,12 @@ static const char *personalisation(kms__use use)
         return "libkms rootchck";
     case KMS__USE_IMPORT_TOKEN:
         return "libkms import\0\0";
+    case KMS__USE_STREAM_1:
+        return "libkms stream 1";
+    case KMS__USE_STREAM_2:
+        return "libkms stream 2";
+    case KMS__USE_STREAM_COMMITMENT:
+        return "libkms strmcmt\0";
     }
     return "libkms no use\0\0";
 }

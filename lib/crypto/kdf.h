@@ -26,7 +26,11 @@ typedef enum kms__use {
     KMS__USE_ROOT_WRAP,
     KMS__USE_ROOT_CHECK,
     /* From the records key; salt: store id; number: store-key generation. */
-    KMS__USE_IMPORT_TOKEN
+    KMS__USE_IMPORT_TOKEN,
+    /* From a stream's key; salt: zeros; number: KMS__CHUNK_SIZE. */
+    KMS__USE_STREAM_1,
+    KMS__USE_STREAM_2,
+    KMS__USE_STREAM_COMMITMENT
 } kms__use;
 
 /* out may be in locked memory, and must not overlap key. */

@@ -1,0 +1,310 @@
+#include "base/file.h"
+#include "base/try.h"
+#include "domain/stream_io.h"
+#include "vault/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <kms/file.h>
+#include <stdint.h>
+#include <unistd.h>
+
+/* --- a descriptor as a place for a stream ------------------------------------------------------- */
+
+/* A file, and what to call it in a sentence. */
+typedef struct named_file {
+    int fd;
+    const char *name;
+} named_file;
+
+static kms_status file_read_at(void *data, uint64_t at, void *buffer, size_t len, size_t *len_read)
+{
+    const named_file *file = data;
+
+    return kms__file_read(file->fd, file->name, at, buffer, len, len_read);
+}
+
+static kms_status file_get_size(void *data, uint64_t *size)
+{
+    const named_file *file = data;
+    struct stat st;
+
+    if (fstat(file->fd, &st) != 0)
+        return kms__file_failed(file->name, "look at");
+    *size = (uint64_t)st.st_size;
+    return KMS_OK;
+}
+
+static kms_status file_write_at(void *data, uint64_t at, const void *buffer, size_t len)
+{
+    const named_file *file = data;
+
+    return kms__file_write(file->fd, file->name, at, buffer, len);
+}
+
+static kms_status file_sync(void *data)
+{
+    const named_file *file = data;
+
+    return kms__file_sync(file->fd, file->name);
+}
+
+static kms_stream_io io_of(named_file *file)
+{
+    return (kms_stream_io){KMS_STREAM_IO_VERSION, file,          file_read_at,
+                           file_get_size,         file_write_at, file_sync};
+}
+
+/* The descriptor itself is the data, so that nothing needs to be kept for it. */
+static named_file of_fd(void *data)
+{
+    return (named_file){(int)(intptr_t)data, "the stream's file"};
+}
+
+static kms_status fd_read_at(void *data, uint64_t at, void *buffer, size_t len, size_t *len_read)
+{
+    named_file file = of_fd(data);
+
+    return file_read_at(&file, at, buffer, len, len_read);
+}
+
+static kms_status fd_get_size(void *data, uint64_t *size)
+{
+    named_file file = of_fd(data);
+
+    return file_get_size(&file, size);
+}
+
+static kms_status fd_write_at(void *data, uint64_t at, const void *buffer, size_t len)
+{
+    named_file file = of_fd(data);
+
+    return file_write_at(&file, at, buffer, len);
+}
+
+static kms_status fd_sync(void *data)
+{
+    named_file file = of_fd(data);
+
+    return file_sync(&file);
+}
+
+void kms_stream_io_of_fd(kms_stream_io *io, int fd)
+{
+    *io = (kms_stream_io){KMS_STREAM_IO_VERSION, (void *)(intptr_t)fd, fd_read_at,
+                          fd_get_size,           fd_write_at,          fd_sync};
+}
+
+/* --- from one file into another ----------------------------------------------------------------- */
+
+typedef struct conversion {
+    const kms_file_options *options;
+    const char *from;
+    int fd;
+    struct stat before;
+    kms__new_file to;
+    kms__chunk_room *room;
+    /* Bytes read and written so far. */
+    uint64_t read, written;
+} conversion;
+
+static kms_status check_options(const kms_file_options *options)
+{
+    if (options == NULL || options->version == KMS_FILE_OPTIONS_VERSION)
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_ABI, "file options have version %u, this libkms knows %u",
+                         options->version, KMS_FILE_OPTIONS_VERSION);
+}
+
+static kms_status begin(kms_store *store, const char *from, const char *to,
+                        const kms_file_options *options, conversion *c)
+{
+    uint8_t *block = NULL;
+
+    *c = (conversion){.options = options, .from = from, .fd = -1, .to = {.fd = -1}};
+    KMS__TRY(kms__store_check(store));
+    if (from == NULL || to == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "from or to is NULL");
+    KMS__TRY(check_options(options));
+    KMS__TRY(kms__store_secret_block(store, sizeof *c->room, &block));
+    c->room = (kms__chunk_room *)(void *)block;
+    KMS__TRY(kms__file_open(from, O_RDONLY, &c->fd, &c->before));
+    return kms__new_file_begin(to, &c->before, &c->to);
+}
+
+static kms_status read_on(conversion *c, void *buffer, size_t len, size_t *got)
+{
+    KMS__TRY(kms__file_read(c->fd, c->from, c->read, buffer, len, got));
+    c->read += *got;
+    return KMS_OK;
+}
+
+static kms_status write_on(conversion *c, const void *buffer, size_t len)
+{
+    KMS__TRY(kms__file_write(c->to.fd, c->to.path, c->written, buffer, len));
+    c->written += len;
+    return KMS_OK;
+}
+
+static kms_status report(const conversion *c)
+{
+    const kms_file_options *options = c->options;
+
+    if (options == NULL || options->progress == NULL ||
+        options->progress(options->progress_data, c->read, (uint64_t)c->before.st_size))
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_CANCELLED, "%s: cancelled after %llu bytes", c->from,
+                         (unsigned long long)c->read);
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* What was read is the file as it was when the call began, all of it. */
+static kms_status check_unchanged(const conversion *c)
+{
+    struct stat now;
+
+    if (fstat(c->fd, &now) != 0)
+        return kms__file_failed(c->from, "look at");
+    if (now.st_size == c->before.st_size && c->read == (uint64_t)c->before.st_size &&
+        same_time(now.st_mtim, c->before.st_mtim))
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_CHANGED, "%s was changed while it was read", c->from);
+}
+
+/* Keeps the first failure: what is released afterwards adds none. */
+static kms_status end(conversion *c, kms_status st)
+{
+    if (st == KMS_OK)
+        st = check_unchanged(c);
+    if (st == KMS_OK)
+        st = kms__new_file_commit(&c->to);
+    else
+        kms__new_file_abandon(&c->to);
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    if (c->room != NULL)
+        kms__secret_block_free(c->room, sizeof *c->room);
+    return st;
+}
+
+static kms_status encrypt_chunks(conversion *c)
+{
+    size_t len = KMS__CHUNK_SIZE;
+
+    for (uint64_t index = 0; len == KMS__CHUNK_SIZE; index++) {
+        KMS__TRY(read_on(c, c->room->plain, KMS__CHUNK_SIZE, &len));
+        KMS__TRY(kms__chunk_seal(&c->room->cipher, index, (kms_slice){c->room->plain, len},
+                                 c->room->sealed));
+        KMS__TRY(write_on(c, c->room->sealed, len + KMS__CHUNK_OVERHEAD));
+        KMS__TRY(report(c));
+    }
+    return KMS_OK;
+}
+
+static kms_status encrypt(kms_store *store, const char *keyref, const kms_context *context,
+                          conversion *c)
+{
+    uint8_t header[KMS__STREAM_HEADER];
+
+    KMS__TRY(kms__stream_begin(store, keyref, context, header, &c->room->cipher));
+    KMS__TRY(write_on(c, header, sizeof header));
+    return encrypt_chunks(c);
+}
+
+kms_status kms_encrypt_file(kms_store *store, const char *keyref, const kms_context *context,
+                            const char *from, const char *to, const kms_file_options *options)
+{
+    conversion c;
+    kms_status st = begin(store, from, to, options, &c);
+
+    if (st == KMS_OK)
+        st = encrypt(store, keyref, context, &c);
+    return end(&c, st);
+}
+
+/* The sentence of one that is damaged names the file. */
+static kms_status open_chunk(const conversion *c, uint64_t index, size_t len)
+{
+    kms_status st =
+        kms__chunk_open(&c->room->cipher, index, (kms_slice){c->room->sealed, len}, c->room->plain);
+
+    if (st != KMS_ERR_INVALID_CIPHERTEXT)
+        return st;
+    return kms_set_error(st, "%s is damaged at chunk %llu: changed, cut, or added to", c->from,
+                         (unsigned long long)index);
+}
+
+static kms_status decrypt_chunks(conversion *c)
+{
+    size_t len = KMS__CHUNK_SEALED;
+
+    for (uint64_t index = 0; len == KMS__CHUNK_SEALED; index++) {
+        KMS__TRY(read_on(c, c->room->sealed, KMS__CHUNK_SEALED, &len));
+        KMS__TRY(open_chunk(c, index, len));
+        KMS__TRY(write_on(c, c->room->plain, len - KMS__CHUNK_OVERHEAD));
+        KMS__TRY(report(c));
+    }
+    return KMS_OK;
+}
+
+static kms_status decrypt(kms_store *store, const kms_context *context, conversion *c)
+{
+    uint8_t header[KMS__STREAM_HEADER];
+    size_t got = 0;
+
+    KMS__TRY(read_on(c, header, sizeof header, &got));
+    if (got < sizeof header)
+        return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT, "%s is no stream: it has %zu bytes",
+                             c->from, got);
+    KMS__TRY(kms__stream_open(store, context, header, &c->room->cipher));
+    return decrypt_chunks(c);
+}
+
+kms_status kms_decrypt_file(kms_store *store, const kms_context *context, const char *from,
+                            const char *to, const kms_file_options *options)
+{
+    conversion c;
+    kms_status st = begin(store, from, to, options, &c);
+
+    if (st == KMS_OK)
+        st = decrypt(store, context, &c);
+    return end(&c, st);
+}
+
+/* --- rotation ----------------------------------------------------------------------------------- */
+
+/* Whoever rewrites the header of the file holds this lock, which ends with the descriptor. */
+static kms_status lock_file(const named_file *file)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = KMS__STREAM_HEADER};
+
+    if (fcntl(file->fd, F_OFD_SETLK, &whole) == 0)
+        return KMS_OK;
+    if (errno == EAGAIN || errno == EACCES)
+        return kms_set_error(KMS_ERR_BUSY, "%s: somebody else is rewrapping it", file->name);
+    return kms__file_failed(file->name, "lock");
+}
+
+kms_status kms_rewrap_file(kms_store *store, const kms_context *source_context, const char *keyref,
+                           const kms_context *destination_context, const char *path,
+                           kms_key_used *source)
+{
+    named_file file = {.fd = -1, .name = path};
+    kms_stream_io io = io_of(&file);
+    struct stat st_file;
+    kms_status st;
+
+    KMS__TRY(kms__store_check(store));
+    if (path == NULL)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "path is NULL");
+    KMS__TRY(kms__file_open(path, O_RDWR, &file.fd, &st_file));
+    st = lock_file(&file);
+    if (st == KMS_OK)
+        st = kms_stream_rewrap(store, source_context, keyref, destination_context, &io, source);
+    (void)close(file.fd);
+    return st;
+}
