@@ -62,7 +62,7 @@ typedef struct kms_file_options {
  * @retval KMS_ERR_CANCELLED         progress said so
  * @retval the others of kms_stream_encrypt() and kms_stream_push()
  *
- * Threads: any number may share store; each takes some 130 KiB of locked memory. Since 0.2.
+ * Threads: any number may share store; each takes some 130 KiB of memory, half of it locked. Since 0.2.
  */
 KMS_API KMS_MUST_CHECK kms_status kms_encrypt_file(kms_store *store, const char *keyref,
                                                    const kms_context *context, const char *from,

@@ -39,7 +39,7 @@ KMS_BEGIN_DECLS
 
 /**
  * A stream in the making, or being opened: opaque, ended by kms_stream_free(). It takes some 130 KiB
- * of locked memory, whatever the stream's size. It does not need the store any more. Since 0.2.
+ * of memory, half of it locked, whatever the stream's size. It does not need the store any more. Since 0.2.
  */
 typedef struct kms_stream kms_stream;
 
@@ -184,7 +184,7 @@ typedef struct kms_stream_io {
 KMS_API void kms_stream_io_of_fd(kms_stream_io *io, int fd);
 
 /** A stream that is read at any place: opaque, ended by kms_stream_reader_close(). It takes some 130 KiB of
- * locked memory. Since 0.2. */
+ * memory, half of it locked. Since 0.2. */
 typedef struct kms_stream_reader kms_stream_reader;
 
 /**

@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/try.h"
+#include "domain/chunk_room.h"
 #include "domain/stream_io.h"
 #include "vault/store.h"
 
@@ -119,15 +120,12 @@ static kms_status check_options(const kms_file_options *options)
 static kms_status begin(kms_store *store, const char *from, const char *to,
                         const kms_file_options *options, conversion *c)
 {
-    uint8_t *block = NULL;
-
     *c = (conversion){.options = options, .from = from, .fd = -1, .to = {.fd = -1}};
     KMS__TRY(kms__store_check(store));
     if (from == NULL || to == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "from or to is NULL");
     KMS__TRY(check_options(options));
-    KMS__TRY(kms__store_secret_block(store, sizeof *c->room, &block));
-    c->room = (kms__chunk_room *)(void *)block;
+    KMS__TRY(kms__chunk_room_make(store, &c->room));
     KMS__TRY(kms__file_open(from, O_RDONLY, &c->fd, &c->before));
     return kms__new_file_begin(to, &c->before, &c->to);
 }
@@ -186,8 +184,7 @@ static kms_status end(conversion *c, kms_status st)
         kms__new_file_abandon(&c->to);
     if (c->fd >= 0)
         (void)close(c->fd);
-    if (c->room != NULL)
-        kms__secret_block_free(c->room, sizeof *c->room);
+    kms__chunk_room_free(c->room);
     return st;
 }
 
@@ -196,9 +193,8 @@ static kms_status encrypt_chunks(conversion *c)
     size_t len = KMS__CHUNK_SIZE;
 
     for (uint64_t index = 0; len == KMS__CHUNK_SIZE; index++) {
-        KMS__TRY(read_on(c, c->room->plain, KMS__CHUNK_SIZE, &len));
-        KMS__TRY(kms__chunk_seal(&c->room->cipher, index, (kms_slice){c->room->plain, len},
-                                 c->room->sealed));
+        KMS__TRY(read_on(c, c->room->secret->plain, KMS__CHUNK_SIZE, &len));
+        KMS__TRY(kms__chunk_room_seal(c->room, index, len));
         KMS__TRY(write_on(c, c->room->sealed, len + KMS__CHUNK_OVERHEAD));
         KMS__TRY(report(c));
     }
@@ -210,7 +206,7 @@ static kms_status encrypt(kms_store *store, const char *keyref, const kms_contex
 {
     uint8_t header[KMS__STREAM_HEADER];
 
-    KMS__TRY(kms__stream_begin(store, keyref, context, header, &c->room->cipher));
+    KMS__TRY(kms__stream_begin(store, keyref, context, header, &c->room->secret->cipher));
     KMS__TRY(write_on(c, header, sizeof header));
     return encrypt_chunks(c);
 }
@@ -229,8 +225,7 @@ kms_status kms_encrypt_file(kms_store *store, const char *keyref, const kms_cont
 /* The sentence of one that is damaged names the file. */
 static kms_status open_chunk(const conversion *c, uint64_t index, size_t len)
 {
-    kms_status st =
-        kms__chunk_open(&c->room->cipher, index, (kms_slice){c->room->sealed, len}, c->room->plain);
+    kms_status st = kms__chunk_room_open(c->room, index, len);
 
     if (st != KMS_ERR_INVALID_CIPHERTEXT)
         return st;
@@ -245,7 +240,7 @@ static kms_status decrypt_chunks(conversion *c)
     for (uint64_t index = 0; len == KMS__CHUNK_SEALED; index++) {
         KMS__TRY(read_on(c, c->room->sealed, KMS__CHUNK_SEALED, &len));
         KMS__TRY(open_chunk(c, index, len));
-        KMS__TRY(write_on(c, c->room->plain, len - KMS__CHUNK_OVERHEAD));
+        KMS__TRY(write_on(c, c->room->secret->plain, len - KMS__CHUNK_OVERHEAD));
         KMS__TRY(report(c));
     }
     return KMS_OK;
@@ -260,7 +255,7 @@ static kms_status decrypt(kms_store *store, const kms_context *context, conversi
     if (got < sizeof header)
         return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT, "%s is no stream: it has %zu bytes",
                              c->from, got);
-    KMS__TRY(kms__stream_open(store, context, header, &c->room->cipher));
+    KMS__TRY(kms__stream_open(store, context, header, &c->room->secret->cipher));
     return decrypt_chunks(c);
 }
 

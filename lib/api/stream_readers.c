@@ -1,5 +1,5 @@
-#include "base/file.h"
 #include "base/try.h"
+#include "domain/chunk_room.h"
 #include "domain/seal.h"
 #include "domain/stream_io.h"
 
@@ -38,7 +38,7 @@ static kms_status open_chunk(kms_stream_reader *r, uint64_t index, uint8_t *out)
         return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
                              "the source of the stream ends at chunk %llu, and did not before",
                              (unsigned long long)index);
-    return kms__chunk_open(&r->room->cipher, index, (kms_slice){r->room->sealed, len}, out);
+    return kms__chunk_open(&r->room->secret->cipher, index, (kms_slice){r->room->sealed, len}, out);
 }
 
 static kms_status keep_chunk(kms_stream_reader *r, uint64_t index)
@@ -46,7 +46,7 @@ static kms_status keep_chunk(kms_stream_reader *r, uint64_t index)
     if (r->kept == index)
         return KMS_OK;
     r->kept = NO_CHUNK;
-    KMS__TRY(open_chunk(r, index, r->room->plain));
+    KMS__TRY(open_chunk(r, index, r->room->secret->plain));
     r->kept = index;
     return KMS_OK;
 }
@@ -77,15 +77,11 @@ static kms_status find_size(kms_stream_reader *r)
 
 static kms_status open_reader(kms_store *store, const kms_context *context, kms_stream_reader *r)
 {
-    uint8_t *block = NULL;
-    /* Not secret, but large. */
-    uint8_t *header;
+    uint8_t header[KMS__STREAM_HEADER];
 
-    KMS__TRY(kms__store_secret_block(store, sizeof *r->room, &block));
-    r->room = (kms__chunk_room *)(void *)block;
-    header = r->room->plain;
+    KMS__TRY(kms__chunk_room_make(store, &r->room));
     KMS__TRY(kms__stream_io_header(&r->io, header));
-    KMS__TRY(kms__stream_open(store, context, header, &r->room->cipher));
+    KMS__TRY(kms__stream_open(store, context, header, &r->room->secret->cipher));
     return find_size(r);
 }
 
@@ -117,8 +113,7 @@ void kms_stream_reader_close(kms_stream_reader *reader)
 {
     if (reader == NULL)
         return;
-    if (reader->room != NULL)
-        kms__secret_block_free(reader->room, sizeof *reader->room);
+    kms__chunk_room_free(reader->room);
     free(reader);
 }
 
@@ -139,7 +134,7 @@ static kms_status read_chunk(kms_stream_reader *r, uint64_t offset, uint8_t *out
     if (*len == all && index != r->kept)
         return open_chunk(r, index, out);
     KMS__TRY(keep_chunk(r, index));
-    memcpy(out, r->room->plain + within, *len);
+    memcpy(out, r->room->secret->plain + within, *len);
     return KMS_OK;
 }
 

@@ -1,4 +1,5 @@
 #include "base/try.h"
+#include "domain/chunk_room.h"
 #include "domain/seal.h"
 #include "domain/stream_header.h"
 
@@ -43,21 +44,19 @@ typedef struct piece {
 static kms_status make_stream(const kms_store *store, bool decrypting, kms_stream **stream)
 {
     kms_stream *made = calloc(1, sizeof *made);
-    uint8_t *block = NULL;
     kms_status st;
 
     if (made == NULL)
         return kms_set_error(KMS_ERR_NO_MEMORY, "no memory for a stream");
-    st = kms__store_secret_block(store, sizeof *made->room, &block);
+    st = kms__chunk_room_make(store, &made->room);
     if (st != KMS_OK) {
         free(made);
         return st;
     }
     made->epoch = kms__fork_epoch();
     made->decrypting = decrypting;
-    made->room = (kms__chunk_room *)(void *)block;
-    made->gathering = decrypting ? made->room->sealed : made->room->plain;
-    made->waiting = decrypting ? made->room->plain : made->room->sealed;
+    made->gathering = decrypting ? made->room->sealed : made->room->secret->plain;
+    made->waiting = decrypting ? made->room->secret->plain : made->room->sealed;
     made->chunk_in = decrypting ? KMS__CHUNK_SEALED : KMS__CHUNK_SIZE;
     made->chunk_out = decrypting ? KMS__CHUNK_SIZE : KMS__CHUNK_SEALED;
     *stream = made;
@@ -68,7 +67,7 @@ void kms_stream_free(kms_stream *stream)
 {
     if (stream == NULL)
         return;
-    kms__secret_block_free(stream->room, sizeof *stream->room);
+    kms__chunk_room_free(stream->room);
     free(stream);
 }
 
@@ -82,7 +81,7 @@ kms_status kms_stream_encrypt(kms_store *store, const char *keyref, const kms_co
     if (header == NULL || stream == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "header or stream is NULL");
     KMS__TRY(make_stream(store, false, &made));
-    st = kms__stream_begin(store, keyref, context, header, &made->room->cipher);
+    st = kms__stream_begin(store, keyref, context, header, &made->room->secret->cipher);
     if (st == KMS_OK)
         *stream = made;
     else
@@ -114,7 +113,7 @@ kms_status kms_stream_decrypt(kms_store *store, const kms_context *context, cons
                              KMS__STREAM_HEADER);
     KMS__TRY(check_header(header, header_len));
     KMS__TRY(make_stream(store, true, &made));
-    st = kms__stream_open(store, context, header, &made->room->cipher);
+    st = kms__stream_open(store, context, header, &made->room->secret->cipher);
     if (st == KMS_OK)
         *stream = made;
     else
@@ -131,8 +130,8 @@ static kms_status handle(kms_stream *s, kms_slice in, uint8_t *out)
 
     if (s->index > LAST_INDEX)
         return kms_set_error(KMS_ERR_LIMIT_EXCEEDED, "a stream has at most 2^62 bytes");
-    st = s->decrypting ? kms__chunk_open(&s->room->cipher, s->index, in, out)
-                       : kms__chunk_seal(&s->room->cipher, s->index, in, out);
+    st = s->decrypting ? kms__chunk_open(&s->room->secret->cipher, s->index, in, out)
+                       : kms__chunk_seal(&s->room->secret->cipher, s->index, in, out);
     if (st == KMS_OK)
         s->index++;
     return st;

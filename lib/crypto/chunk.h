@@ -26,13 +26,6 @@ typedef struct kms__chunk_cipher {
     uint8_t key[KMS__AEAD_KEY_SIZE];
 } kms__chunk_cipher;
 
-/* What whoever handles a stream has in locked memory: its key, and room for a chunk in both forms. */
-typedef struct kms__chunk_room {
-    kms__chunk_cipher cipher;
-    uint8_t sealed[KMS__CHUNK_SEALED];
-    uint8_t plain[KMS__CHUNK_SIZE];
-} kms__chunk_room;
-
 /* false: the suite is none. */
 bool kms__chunk_cipher_init(kms__chunk_cipher *cipher, kms_suite suite,
                             const uint8_t stream_key[KMS__STREAM_KEY_SIZE]);
