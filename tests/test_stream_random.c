@@ -76,7 +76,7 @@ static bytes seal_in_pieces(trial *t)
     kms_stream_free(stream);
     /* Room for what damage may add. */
     whole = (bytes){malloc(HEADER + chunks.len + 2 * SEALED), HEADER + chunks.len};
-    ck_assert_ptr_nonnull(whole.data);
+    trial_demand(whole.data != NULL);
     memcpy(whole.data, header, HEADER);
     memcpy(whole.data + HEADER, chunks.data, chunks.len);
     free(chunks.data);
@@ -120,11 +120,11 @@ static kms_status read_range(trial *t, kms_stream_reader *reader)
     uint8_t *out = malloc(len + 1);
     kms_status st;
 
-    ck_assert_ptr_nonnull(out);
+    trial_demand(out != NULL);
     st = kms_stream_reader_read(reader, offset, out, len, &got);
     if (st == KMS_OK) {
-        ck_assert_uint_eq(got, len < left ? len : left);
-        ck_assert(got == 0 || memcmp(out, t->plain.data + offset, got) == 0);
+        trial_demand(got == (len < left ? len : left));
+        trial_demand(got == 0 || memcmp(out, t->plain.data + offset, got) == 0);
     }
     free(out);
     return st;
@@ -192,7 +192,7 @@ static void move_chunks(trial *t)
         break;
     default:
         kept = malloc(SEALED);
-        ck_assert_ptr_nonnull(kept);
+        trial_demand(kept != NULL);
         memcpy(kept, chunks + one * SEALED, SEALED);
         memcpy(chunks + one * SEALED, chunks + other * SEALED, SEALED);
         memcpy(chunks + other * SEALED, kept, SEALED);

@@ -7,6 +7,13 @@
 
 #include "api_fixture.h"
 
+/* As ck_assert(), which writes to a file each time: for what is checked thousands of times. */
+#define trial_demand(what)                                                                         \
+    do {                                                                                           \
+        if (!(what))                                                                               \
+            ck_abort_msg("%s", #what);                                                             \
+    } while (0)
+
 /* Bytes that free() ends. */
 typedef struct bytes {
     uint8_t *data;
