@@ -221,6 +221,42 @@ volume()
     [[ ! -e $folder/disk-copy ]] || fail 'the copy stayed behind'
 }
 
+# Files of several chunks: whole, piped, a range, and rewrapped after a rotation, header only.
+encrypted_file()
+{
+    local folder=$scratch/encrypted_file size=5000000
+    mkdir "$folder"
+    files()
+    {
+        (cd "$folder" && PASSPHRASE='a passphrase of the test' "$examples/encrypted_file" kms "$@")
+    }
+    yes 'a line of the report' | head -c "$size" >"$folder/report"
+    chmod 640 "$folder/report"
+    files encrypt alias/uploads report report.kms || fail 'encrypted_file encrypt'
+    absent 'line of the report' "$folder/report.kms"
+    [[ $(stat -c %a "$folder/report.kms") == 640 ]] || fail 'the permissions are others'
+    files seal alias/uploads <"$folder/report" >"$folder/piped.kms" || fail 'encrypted_file seal'
+    cp "$folder/report.kms" "$folder/before.kms"
+    files rotate alias/uploads >/dev/null || fail 'encrypted_file rotate'
+    files rewrap alias/uploads report.kms piped.kms >"$scratch/first" || fail 'encrypted_file rewrap'
+    files rewrap alias/uploads report.kms piped.kms >"$scratch/second" || fail 'rewrap again'
+    in_file 'report.kms: rewrapped' "$scratch/first"
+    in_file 'piped.kms: up to date' "$scratch/second"
+    in_file "report.kms: under version 2 of key $uuid" <(files show report.kms)
+    cmp -s -i 8192 "$folder/before.kms" "$folder/report.kms" || fail 'rewrap changed the data'
+    local name
+    for name in report piped before; do
+        files decrypt "$name.kms" "$name.again" || fail "encrypted_file decrypt $name.kms"
+        cmp -s "$folder/report" "$folder/$name.again" || fail "$name.kms is something else"
+    done
+    cmp -s <(tail -c +4000001 "$folder/report" | head -c 70000) <(files range report.kms 4000000 70000) ||
+        fail 'encrypted_file range'
+    truncate -s -1 "$folder/report.kms"
+    files decrypt report.kms report.again 2>"$scratch/said" && fail 'a file that was cut was decrypted'
+    grep -q KMS_ERR_INVALID_CIPHERTEXT "$scratch/said" || { fail 'it said:'; cat "$scratch/said"; }
+    cmp -s "$folder/report" "$folder/report.again" || fail 'the file from before is gone'
+}
+
 # quickstart ARGUMENT... : a run that must succeed; what it said is then in quickstart.out
 quickstart()
 {
@@ -394,6 +430,7 @@ searchable_column
 automatic_rotation
 object_store
 volume
+encrypted_file
 quickstart_in_a_directory
 quickstart_and_other_files
 quickstart_in_a_temporary_directory
