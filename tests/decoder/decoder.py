@@ -117,8 +117,6 @@ def read_blob(blob):
     if blob[3] != 1 or len(blob) < BLOB_OVERHEAD:
         raise Refused('INVALID_CIPHERTEXT', 'no blob')
     suite, kind, key_id, version, commitment, nonce = struct.unpack('>BB16sI32s24s', blob[4:82])
-    if suite not in SUITES or not 1 <= kind <= 4 or version == 0:
-        raise Refused('INVALID_CIPHERTEXT', 'field')
     return suite, kind, key_id, version, commitment, nonce
 
 
