@@ -13,8 +13,8 @@
  */
 #include "base/fork.h"
 #include "crypto/aead.h"
+#include "crypto/blob.h"
 #include "crypto/kdf.h"
-#include "domain/version_record.h"
 #include "support/fixture_maker.h"
 
 #include <kms/kms.h>
@@ -174,35 +174,6 @@ static const kms_context *draw_context(random_context *c)
     return &c->context;
 }
 
-typedef struct wanted_material {
-    uint8_t id[KMS__ID_SIZE];
-    uint32_t version;
-    uint8_t *cell;
-} wanted_material;
-
-static kms_status load_material(kms__txn *txn, void *argument)
-{
-    wanted_material *wanted = argument;
-    kms__key key;
-    kms_status st = kms__key_load(txn, wanted->id, &key, NULL);
-
-    if (st != KMS_OK)
-        return st;
-    st = kms__version_load(txn, &key, wanted->version, wanted->cell, NULL, NULL);
-    kms__key_clear(&key);
-    return st;
-}
-
-static void print_material(kms_store *store, const char *key_id, uint32_t version)
-{
-    uint8_t cell[KMS__SECRET_CELL];
-    wanted_material wanted = {.version = version, .cell = cell};
-
-    maker_must(kms__id_parse(key_id, wanted.id), "a key id");
-    maker_ok(kms__store_read(store, load_material, &wanted));
-    maker_bytes("material", cell, KMS__MATERIAL_SIZE);
-}
-
 static void create_key(kms_store *store, kms_suite suite, char id[KMS_KEY_ID_SIZE])
 {
     kms_create_key_options options = KMS_CREATE_KEY_OPTIONS_INIT;
@@ -218,6 +189,7 @@ static void print_fresh(unsigned number, kms_store *store, const char *key_id)
     const kms_context *context = draw_context(&room);
     size_t plain_len =
         randombytes_uniform(2) == 0 ? randombytes_uniform(100) : randombytes_uniform(PLAIN_MAX + 1);
+    uint8_t material[32];
     size_t blob_len;
     kms_blob_info info;
 
@@ -225,7 +197,8 @@ static void print_fresh(unsigned number, kms_store *store, const char *key_id)
     maker_ok(kms_encrypt(store, key_id, context, plain, plain_len, blob, sizeof blob, &blob_len));
     maker_ok(kms_inspect_blob(blob, blob_len, &info));
     printf("\nblob fresh-%u\n", number);
-    print_material(store, key_id, info.key_version);
+    maker_material(store, key_id, info.key_version, material);
+    maker_bytes("material", material, sizeof material);
     maker_blob(blob, blob_len, plain, plain_len, context);
 }
 

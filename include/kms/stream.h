@@ -308,7 +308,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_inspect_stream(const void *header, size_t 
                                                      kms_blob_info *info);
 
 /**
- * Whether a stream is to be rewrapped: its header is not sealed under the primary version of a key.
+ * Whether a stream is to be rewrapped: its header is not sealed under the primary version of a key, or
+ * its two slots differ, since a rewrap broke off or one of them is damaged.
  *
  * @param store       open store
  * @param keyref      key id, or alias in full: the key under which the stream should be

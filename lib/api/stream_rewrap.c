@@ -15,8 +15,8 @@ kms_status kms_stream_rewrap(kms_store *store, const kms_context *source_context
     KMS__TRY(kms__stream_io_check(io, true));
     KMS__TRY(kms__reference_parse(keyref, &reference));
     KMS__TRY(kms__stream_io_header(io, header));
-    KMS__TRY(kms__stream_slot_read(header, &slot));
-    KMS__TRY(kms__stream_reseal(store, source_context, &slot, keyref, destination_context, made));
+    KMS__TRY(kms__stream_reseal(store, source_context, header, keyref, destination_context, &slot,
+                                made));
     KMS__TRY(kms__stream_io_rewrite(io, &slot, made));
     if (source != NULL) {
         kms__id_format(slot.parts.key_id, source->key_id);

@@ -302,5 +302,8 @@ kms_status kms_stream_is_stale(kms_store *store, const char *keyref, const void 
     KMS__TRY(kms__store_check(store));
     KMS__TRY(check_header(header, header_len));
     KMS__TRY(kms__stream_slot_read(header, &slot));
-    return kms_blob_is_stale(store, keyref, slot.blob, KMS__STREAM_BLOB, stale);
+    KMS__TRY(kms_blob_is_stale(store, keyref, slot.blob, KMS__STREAM_BLOB, stale));
+    /* A rewrap that broke off is to be finished: the other slot is of the key before. */
+    *stale = *stale || !kms__stream_slots_agree(header);
+    return KMS_OK;
 }

@@ -77,6 +77,11 @@ kms_status kms__stream_slot_read(const uint8_t *header, kms__stream_slot *slot)
     return kms__blob_read(slot->blob, KMS__STREAM_BLOB, &slot->parts);
 }
 
+bool kms__stream_slots_agree(const uint8_t *header)
+{
+    return memcmp(header, header + KMS__STREAM_SLOT, KMS__STREAM_SLOT) == 0;
+}
+
 void kms__stream_slot_write(uint64_t sequence, const uint8_t commitment[KMS_COMMITMENT_SIZE],
                             const uint8_t *blob, uint8_t out[KMS__STREAM_SLOT])
 {
@@ -130,7 +135,10 @@ static kms_status ready_cipher(const secret *held, kms__chunk_cipher *cipher)
     kms_suite suite = (kms_suite)held->bytes[0];
 
     if (!kms__chunk_cipher_init(cipher, suite, stream_key(held)))
-        return not_of_this_header();
+        return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
+                             "the stream's header is damaged: its chunks are of suite %d, which is "
+                             "none",
+                             (int)suite);
     if (kms__suite_available(suite))
         return KMS_OK;
     return kms_set_error(KMS_ERR_UNSUPPORTED,
@@ -196,24 +204,36 @@ kms_status kms__stream_begin(kms_store *store, const char *keyref, const kms_con
     return st;
 }
 
-kms_status kms__stream_reseal(kms_store *store, const kms_context *source_context,
-                              const kms__stream_slot *slot, const char *keyref,
-                              const kms_context *destination_context, uint8_t out[KMS__STREAM_SLOT])
+/* The slot that is to follow this one. */
+static kms_status reseal(kms_store *store, kms__associated *associated,
+                         const kms__stream_slot *slot, const char *keyref,
+                         const kms_context *destination_context, uint8_t out[KMS__STREAM_SLOT])
 {
-    kms__associated associated;
     uint8_t blob[KMS__STREAM_BLOB];
     secret held;
     kms_status st;
 
     if (slot->sequence == UINT64_MAX)
-        return not_of_this_header();
-    KMS__TRY(kms__associated_begin(destination_context, &associated));
-    KMS__TRY(kms__associated_begin(source_context, &associated));
-    KMS__TRY(open_secret(store, &associated, slot, &held));
+        return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
+                             "the stream's header is damaged: no writer comes to its sequence");
+    KMS__TRY(open_secret(store, associated, slot, &held));
     st = kms__blob_seal(store, keyref, KMS_BLOB_STREAM_HEADER, destination_context,
                         (kms_slice){held.bytes, sizeof held.bytes}, blob);
     sodium_memzero(&held, sizeof held);
     if (st == KMS_OK)
         kms__stream_slot_write(slot->sequence + 1, slot->commitment, blob, out);
     return st;
+}
+
+kms_status kms__stream_reseal(kms_store *store, const kms_context *source_context,
+                              const uint8_t *header, const char *keyref,
+                              const kms_context *destination_context, kms__stream_slot *current,
+                              uint8_t out[KMS__STREAM_SLOT])
+{
+    kms__associated associated;
+
+    KMS__TRY(kms__associated_begin(destination_context, &associated));
+    KMS__TRY(kms__associated_begin(source_context, &associated));
+    KMS__TRY(kms__stream_slot_read(header, current));
+    return reseal(store, &associated, current, keyref, destination_context, out);
 }

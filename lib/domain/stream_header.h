@@ -30,6 +30,10 @@ typedef struct kms__stream_slot {
  * KMS_ERR_NEWER_FORMAT. */
 kms_status kms__stream_slot_read(const uint8_t *header, kms__stream_slot *slot);
 
+/* Whether both slots are the same, as every writer leaves them. Else a rewrap broke off, or one of them
+ * is damaged. */
+bool kms__stream_slots_agree(const uint8_t *header);
+
 /* Writes one slot around a blob of KMS__STREAM_BLOB bytes. */
 void kms__stream_slot_write(uint64_t sequence, const uint8_t commitment[KMS_COMMITMENT_SIZE],
                             const uint8_t *blob, uint8_t out[KMS__STREAM_SLOT]);
@@ -43,10 +47,11 @@ kms_status kms__stream_begin(kms_store *store, const char *keyref, const kms_con
 kms_status kms__stream_open(kms_store *store, const kms_context *context, const uint8_t *header,
                             kms__chunk_cipher *cipher);
 
-/* Seals the key of the stream whose slot this is anew, into the slot that is to follow it. */
+/* Seals the key of the stream whose header this is anew, into the slot that is to follow the one that
+ * counts, *current. */
 kms_status kms__stream_reseal(kms_store *store, const kms_context *source_context,
-                              const kms__stream_slot *slot, const char *keyref,
-                              const kms_context *destination_context,
+                              const uint8_t *header, const char *keyref,
+                              const kms_context *destination_context, kms__stream_slot *current,
                               uint8_t out[KMS__STREAM_SLOT]);
 
 #endif

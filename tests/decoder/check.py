@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Holds blobs and stores of libkms against their descriptions, through the independent decoder.
+"""Holds blobs, streams and stores of libkms against their descriptions, through the independent decoder.
 
     check.py blobs FILE...                 every blob opens to its plaintext, altered ones do not
     check.py values FILE                   deterministic blobs, derived keys and tokens follow from what
                                            stands beside them
     check.py page PAGE FILE [BLOCK]        the vectors in the page's first block, or another, are FILE's
+    check.py streams FILE                  streams of chosen nonces are the bytes that stand there
+    check.py made FILE FOLDER              streams in files, which the library has made, open
     check.py store STORE DESCRIPTION       a store holds what it should, altered ones are refused
     check.py store-page PAGE STORE DESCRIPTION   the page's vectors are those of the store
     check.py store-vectors STORE DESCRIPTION     prints these
@@ -12,6 +14,8 @@
 tests/support/fixture_text.h has the grammar of the descriptions.
 """
 
+import hashlib
+import os
 import random
 import sys
 import uuid
@@ -19,7 +23,7 @@ import uuid
 import decoder
 from decoder import Refused
 
-KINDS = ('derived', 'index', 'blob', 'store', 'key', 'version', 'alias', 'tag', 'record', 'token')
+KINDS = ('derived', 'index', 'blob', 'store', 'key', 'version', 'alias', 'tag', 'record', 'token', 'stream')
 FLIPS = 48
 # Of a large store: how many records are altered, and how many pairs are swapped.
 ALTERED, SWAPPED = 40, 100
@@ -226,6 +230,154 @@ def check_page(page, path, block=1):
     print(f'{len(records)} vectors of {page}')
 
 
+# --- Streams -------------------------------------------------------------------------------------
+
+SEALED = decoder.CHUNK + decoder.CHUNK_OVERHEAD
+
+
+def plain_of(size):
+    return bytes(i % 251 for i in range(251)) * (size // 251) + bytes(range(size % 251))
+
+
+def finder_of_all(*wanted):
+    """Of versions: (key id, version, material, suite)."""
+    def find(key_id, version):
+        ours = [w for w in wanted if w[0] == key_id]
+        if not ours:
+            raise Refused('KEY_NOT_FOUND')
+        for _, number, material, suite in ours:
+            if number == version:
+                return material, suite, 1
+        raise Refused('INVALID_CIPHERTEXT', 'version')
+    return find
+
+
+def sealing_of(record, prefix=''):
+    return (key_id_of(record, f'{prefix}key-id'), int(record[f'{prefix}key-version'][0]),
+            data(record, f'{prefix}material'), int(record[f'{prefix}key-suite'][0]))
+
+
+def make_slots(record, suite, stream_key):
+    """The header, of which a rewrap wrote so many bytes as the record says."""
+    slots = []
+    for number, prefix in enumerate(('', 'next-'), 1):
+        if f'{prefix}material' not in record:
+            continue
+        key_id, version, material, key_suite = sealing_of(record, prefix)
+        blob = decoder.make_stream_blob(suite, stream_key, pairs_of(record), key_suite, material,
+                                        key_id, version, data(record, f'{prefix}nonce'))
+        expect(blob == data(record, f'{prefix}blob-bytes'), record[''], 'another blob')
+        slots.append(decoder.make_slot(number, stream_key, blob))
+        expect(slots[-1][4064:] == data(record, f'{prefix}checksum'), record[''], 'checksum')
+    if len(slots) == 1:
+        return slots[0] * 2, 0
+    written = int(record['written'][0])
+    first, second = min(written, decoder.SLOT), max(written - decoder.SLOT, 0)
+    return (slots[1][:second] + slots[0][second:] + slots[1][:first] + slots[0][first:],
+            int(written >= decoder.SLOT))
+
+
+def damaged_streams(stream, other):
+    """What a stream of three chunks at least is not: (what, bytes)."""
+    head, tail = stream[:decoder.STREAM_HEADER], stream[decoder.STREAM_HEADER:]
+    chunks = [tail[at:at + SEALED] for at in range(0, len(tail) or 1, SEALED)]
+    if len(tail) % SEALED == 0:
+        chunks.append(b'')
+    yield 'no chunk', head
+    for length in (0, 8191, len(stream) - 1, len(stream) - 16, len(stream) - len(chunks[-1])):
+        yield f'cut to {length}', stream[:length]
+    for more in (b'\0', stream[-32:], chunks[0]):
+        yield f'{len(more)} bytes added', stream + more
+    for _ in range(FLIPS):
+        at = random.randrange(len(head), len(stream))
+        yield f'changed at {at}', stream[:at] + bytes([stream[at] ^ 1 << random.randrange(8)]) + stream[at + 1:]
+    if len(chunks) > 1:
+        yield 'the first chunk removed', head + b''.join(chunks[1:])
+        yield 'the first chunk doubled', head + chunks[0] + tail
+        yield 'the last chunk closed in', head + b''.join(chunks[:-2] + chunks[-1:])
+    if len(chunks) > 2:
+        yield 'chunks swapped', head + chunks[1] + chunks[0] + b''.join(chunks[2:])
+    yield 'the header of another', other[:len(head)] + tail
+    yield 'a slot of another', other[:decoder.SLOT] + bytes(decoder.SLOT) + tail
+    yield 'both slots damaged', b'x' + head[1:5000] + b'x' + head[5001:] + tail
+
+
+def slot_with(header, at, value):
+    slot = bytearray(header[:4064])
+    slot[at] = value
+    return bytes(slot) + hashlib.blake2b(slot, digest_size=32).digest()
+
+
+def check_headers(name, stream, pairs, find):
+    """Slots with right checksums that say something else, twice and beside a whole one."""
+    head, tail = stream[:decoder.SLOT], stream[decoder.STREAM_HEADER:]
+    for at, value, expected in ((8, 2, 'NEWER_FORMAT'), (8, 0, 'INVALID_CIPHERTEXT'),
+                                (17, head[17] ^ 1, 'INVALID_CIPHERTEXT'),
+                                (180, 1, 'INVALID_CIPHERTEXT'), (4063, 1, 'INVALID_CIPHERTEXT'),
+                                (49 + 5, 1, 'INVALID_CIPHERTEXT'), (49 + 3, 2, 'NEWER_FORMAT'),
+                                (49 + 6, head[55] ^ 1, 'KEY_NOT_FOUND')):
+        slot = slot_with(head, at, value)
+        got = refusal(decoder.open_stream, slot * 2 + tail, pairs, find)
+        expect(got == expected, name, 'byte', at, value, got)
+        if at in (8, 180, 4063):
+            got = refusal(decoder.open_stream, slot + head + tail, pairs, find)
+            expect(got == 'OK', name, 'byte', at, 'of one slot alone', got)
+
+
+def check_refusals(name, stream, other, pairs, find):
+    for what, damaged in damaged_streams(stream, other):
+        got = refusal(decoder.open_stream, damaged, pairs, find)
+        expect(got == 'INVALID_CIPHERTEXT' or got == 'KEY_NOT_FOUND' and what.endswith('of another'),
+               name, what, got)
+    for context in ([(b'one', b'more')] + pairs, pairs[1:] or [(b'a', b'b')]):
+        got = refusal(decoder.open_stream, stream, context, find)
+        expect(got == 'INVALID_CIPHERTEXT', name, 'another context', got)
+
+
+def check_stream(record, other):
+    suite, stream_key = int(record['suite'][0]), data(record, 'stream-key')
+    plain, name = plain_of(int(record['plaintext-size'][0])), record['']
+    for field, value in {'commitment': decoder.stream_commitment_of(stream_key),
+                         'chunk-key': decoder.chunk_key_of(suite, stream_key)}.items():
+        expect(data(record, field) == value, name, field)
+    header, counts = make_slots(record, suite, stream_key)
+    chunks = decoder.make_chunks(suite, stream_key, data(record, 'salts'), plain)
+    expect('chunks' not in record or data(record, 'chunks') == chunks, name, 'chunks')
+    stream = header + chunks
+    expect(len(stream) == int(record['stream-size'][0]), name, 'size')
+    expect(hashlib.blake2b(stream, digest_size=32).digest() == data(record, 'stream-hash'), name,
+           'another stream')
+    find = finder_of_all(sealing_of(record, ('', 'next-')[counts]))
+    expect(decoder.open_stream(stream, pairs_of(record), find) == plain, name, 'plaintext')
+    check_refusals(name, stream, other, pairs_of(record), find)
+    if 'written' not in record:
+        check_headers(name, stream, pairs_of(record), find)
+    return stream
+
+
+def check_streams(path):
+    records, other = parse_file(path), bytes(decoder.STREAM_HEADER)
+    for record in records:
+        other = check_stream(record, other)
+    expect(len(records) >= 15, path, 'has', len(records), 'streams')
+    print(f'{len(records)} streams')
+
+
+def check_made(path, folder):
+    records, other = parse_file(path), bytes(decoder.STREAM_HEADER)
+    for record in records:
+        with open(os.path.join(folder, f'{record[""][1]}.kmstream'), 'rb') as file:
+            stream = file.read()
+        find = finder_of_all(sealing_of(record))
+        plain = decoder.open_stream(stream, pairs_of(record), find)
+        expect(len(plain) == int(record['plaintext-size'][0])
+               and hashlib.blake2b(plain, digest_size=32).digest() == data(record, 'plaintext-hash'),
+               record[''], 'another plaintext')
+        check_refusals(record[''], stream, other, pairs_of(record), find)
+        other = stream
+    print(f'{len(records)} streams that the library has made')
+
+
 # --- Stores --------------------------------------------------------------------------------------
 
 def root_of(description):
@@ -408,7 +560,8 @@ def main(args):
     elif command == 'blobs':
         check_blobs(rest)
     else:
-        {'values': check_values, 'page': check_page, 'store': check_store, 'store-page': check_store_page}[command](*rest)
+        {'values': check_values, 'page': check_page, 'streams': check_streams, 'made': check_made,
+         'store': check_store, 'store-page': check_store_page}[command](*rest)
 
 
 if __name__ == '__main__':

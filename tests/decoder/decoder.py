@@ -1,4 +1,5 @@
-"""Opens blobs and stores of libkms, written from docs/blob-format.md and docs/store-format.md alone.
+"""Opens blobs, streams and stores of libkms, written from docs/blob-format.md, docs/stream-format.md and
+docs/store-format.md alone.
 
 It shares no code with the library: BLAKE2b is hashlib's, HChaCha20 stands here, the two AEADs are
 python3-cryptography's.
@@ -116,8 +117,6 @@ def read_blob(blob):
     if blob[3] != 1 or len(blob) < BLOB_OVERHEAD:
         raise Refused('INVALID_CIPHERTEXT', 'no blob')
     suite, kind, key_id, version, commitment, nonce = struct.unpack('>BB16sI32s24s', blob[4:82])
-    if suite not in SUITES or not 1 <= kind <= 4 or version == 0:
-        raise Refused('INVALID_CIPHERTEXT', 'field')
     return suite, kind, key_id, version, commitment, nonce
 
 
@@ -148,7 +147,7 @@ def open_sealed(blob, context, material):
                             'INVALID_CIPHERTEXT')
 
 
-def open_blob(blob, pairs, find_version, expected_key_id=None):
+def open_blob(blob, pairs, find_version, expected_key_id=None, kinds=(1, 2, 4)):
     """find_version(key id, version) gives (material, suite, usage), or raises Refused."""
     context = canonical_context(pairs)
     suite, kind, key_id, version, commitment, nonce = read_blob(blob)
@@ -157,12 +156,113 @@ def open_blob(blob, pairs, find_version, expected_key_id=None):
     material, wanted_suite, usage = find_version(key_id, version)
     if (kind == 4) != (usage == 2):
         raise Refused('INVALID_CIPHERTEXT', 'usage')
-    if kind == 3 or suite != wanted_suite or commitment != commitment_of(material, key_id, version):
+    if kind not in kinds or suite != wanted_suite or commitment != commitment_of(material, key_id, version):
         raise Refused('INVALID_CIPHERTEXT', 'kind, suite or commitment')
     plain = open_sealed(blob, context, material)
     if kind == 4 and prf(nonce_key_of(material, key_id, version), 24, context, plain, 24) != nonce:
         raise Refused('INVALID_CIPHERTEXT', 'another nonce')
     return plain
+
+
+# --- Streams -------------------------------------------------------------------------------------
+
+SLOT = 4096
+STREAM_HEADER = 2 * SLOT
+CHUNK = 65536
+CHUNK_OVERHEAD = 32
+STREAM_PLAINTEXT_MAX = 1 << 62
+
+
+def read_slot(slot):
+    """(format, sequence, commitment, blob, whether the rest is zeros) of a whole slot; else None."""
+    if slot[:8] != b'kmstream' or hashlib.blake2b(slot[:4064], digest_size=32).digest() != slot[4064:]:
+        return None
+    return (slot[8], int.from_bytes(slot[9:17], 'big'), slot[17:49], slot[49:180],
+            not any(slot[180:4064]))
+
+
+def slot_that_counts(header):
+    """(sequence, commitment, blob)"""
+    if len(header) < STREAM_HEADER:
+        raise Refused('INVALID_CIPHERTEXT', 'no header')
+    slots = [slot for slot in (read_slot(header[:SLOT]), read_slot(header[SLOT:])) if slot]
+    mine = [slot for slot in slots if slot[0] == 1 and slot[4]]
+    if mine:
+        return max(mine, key=lambda slot: slot[1])[1:4]
+    if any(slot[0] > 1 for slot in slots):
+        raise Refused('NEWER_FORMAT', 'stream')
+    raise Refused('INVALID_CIPHERTEXT', 'neither slot is whole')
+
+
+def stream_commitment_of(stream_key):
+    return derive(b'libkms strmcmt', stream_key, bytes(16), CHUNK)
+
+
+def chunk_key_of(suite, stream_key):
+    return derive(b'libkms stream %d' % suite, stream_key, bytes(16), CHUNK)
+
+
+def chunk_nonce(index, last, salt):
+    return struct.pack('>Q', 2 * index + last) + salt
+
+
+def open_stream_header(header, pairs, find_version):
+    """(suite of the chunks, stream key)"""
+    canonical_context(pairs)
+    _, commitment, blob = slot_that_counts(header)
+    secret = open_blob(blob, pairs, find_version, kinds=(3,))
+    suite, stream_key = secret[0], secret[1:]
+    if commitment != stream_commitment_of(stream_key) or suite not in SUITES:
+        raise Refused('INVALID_CIPHERTEXT', 'commitment or suite')
+    return suite, stream_key
+
+
+def open_chunk(suite, chunk_key, index, sealed):
+    """Whether it is the last one shows by its size."""
+    if not CHUNK_OVERHEAD <= len(sealed) <= CHUNK + CHUNK_OVERHEAD:
+        raise Refused('INVALID_CIPHERTEXT', 'cut')
+    last = len(sealed) < CHUNK + CHUNK_OVERHEAD
+    return SUITES[suite][1](chunk_key, chunk_nonce(index, last, sealed[:16]), b'', sealed[16:],
+                            'INVALID_CIPHERTEXT')
+
+
+def open_stream(stream, pairs, find_version):
+    suite, stream_key = open_stream_header(stream[:STREAM_HEADER], pairs, find_version)
+    chunk_key = chunk_key_of(suite, stream_key)
+    whole = CHUNK + CHUNK_OVERHEAD
+    chunks = (len(stream) - STREAM_HEADER) // whole
+    out = [open_chunk(suite, chunk_key, i, stream[STREAM_HEADER + i * whole:][:whole])
+           for i in range(chunks + 1)]
+    return b''.join(out)
+
+
+# The same page followed the other way: streams of chosen nonces and salts.
+
+def seal(suite, key, nonce, associated, plain):
+    if suite == 1:
+        return ChaCha20Poly1305(hchacha20(key, nonce[:16])).encrypt(bytes(4) + nonce[16:], plain,
+                                                                    associated)
+    return AESGCM(message_key_of(key, nonce)).encrypt(nonce[12:], plain, associated)
+
+
+def make_stream_blob(suite, stream_key, pairs, key_suite, material, key_id, version, nonce):
+    header = struct.pack('>3sBBB16sI32s24s', b'KMS', 1, key_suite, 3, key_id, version,
+                         commitment_of(material, key_id, version), nonce)
+    return header + seal(key_suite, suite_key_of(key_suite, material, key_id, version), nonce,
+                         header + canonical_context(pairs), bytes([suite]) + stream_key)
+
+
+def make_slot(sequence, stream_key, blob):
+    slot = struct.pack('>8sBQ32s131s', b'kmstream', 1, sequence, stream_commitment_of(stream_key),
+                       blob).ljust(4064, b'\0')
+    return slot + hashlib.blake2b(slot, digest_size=32).digest()
+
+
+def make_chunks(suite, stream_key, salts, plain):
+    key, count = chunk_key_of(suite, stream_key), len(plain) // CHUNK + 1
+    return b''.join(salt + seal(suite, key, chunk_nonce(i, i + 1 == count, salt), b'',
+                                plain[i * CHUNK:][:CHUNK])
+                    for i, salt in ((i, salts[16 * i:][:16]) for i in range(count)))
 
 
 # --- Stores --------------------------------------------------------------------------------------

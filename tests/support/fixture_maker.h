@@ -1,5 +1,5 @@
 /*
- * What tests/make_fixtures.c is made of: descriptions on the standard output (fixture_text.h has
+ * What the makers of fixtures are made of: descriptions on the standard output (fixture_text.h has
  * their grammar), and the store of the whole life of keys. Whatever fails ends the program.
  */
 #ifndef KMS_TESTS_FIXTURE_MAKER_H
@@ -15,12 +15,17 @@ void maker_must(bool condition, const char *what);
 
 void maker_hex(const void *data, size_t len);
 void maker_bytes(const char *field, const void *data, size_t len);
+/* A line for each pair. */
+void maker_context(const kms_context *context);
 void maker_blob(const uint8_t *blob, size_t blob_len, const void *plain, size_t plain_len,
                 const kms_context *context);
 
 /* Encrypts and describes. The name says what the reader shall find: that it opens, or why not. */
 void maker_make_blob(kms_store *store, const char *keyref, const char *expected,
                      const kms_context *context);
+
+/* The material of a version, as its record holds it. */
+void maker_material(kms_store *store, const char *key_id, uint32_t version, uint8_t material[32]);
 
 /* Describes all that is in a store; what follows from the clock holds at now_ms. */
 void maker_store(kms_store *store, int64_t now_ms);

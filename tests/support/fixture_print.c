@@ -1,4 +1,5 @@
 #include "crypto/aead.h"
+#include "domain/version_record.h"
 #include "fixture_maker.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@ void maker_must(bool condition, const char *what)
 {
     if (condition)
         return;
-    fprintf(stderr, "make_fixtures: %s: %s\n", what, kms_error_message());
+    fprintf(stderr, "making fixtures: %s: %s\n", what, kms_error_message());
     exit(EXIT_FAILURE);
 }
 
@@ -35,7 +36,7 @@ void maker_bytes(const char *field, const void *data, size_t len)
     putchar('\n');
 }
 
-static void print_context(const kms_context *context)
+void maker_context(const kms_context *context)
 {
     for (size_t i = 0; context != NULL && i < context->count; i++) {
         printf("context ");
@@ -54,7 +55,7 @@ void maker_blob(const uint8_t *blob, size_t blob_len, const void *plain, size_t 
     maker_ok(kms_inspect_blob(blob, blob_len, &info));
     printf("suite %d\nkind %d\nkey-id %s\nkey-version %u\n", info.suite, info.kind, info.key_id,
            info.key_version);
-    print_context(context);
+    maker_context(context);
     maker_bytes("plaintext", plain, plain_len);
     maker_bytes("blob-bytes", blob, blob_len);
 }
@@ -185,6 +186,35 @@ void maker_store(kms_store *store, int64_t now_ms)
     maker_bytes("store-id", info.store_id, sizeof info.store_id);
     print_all_keys(store);
     print_all_aliases(store);
+}
+
+typedef struct wanted_material {
+    uint8_t id[KMS__ID_SIZE];
+    uint32_t version;
+    uint8_t *cell;
+} wanted_material;
+
+static kms_status load_material(kms__txn *txn, void *argument)
+{
+    wanted_material *wanted = argument;
+    kms__key key;
+    kms_status st = kms__key_load(txn, wanted->id, &key, NULL);
+
+    if (st != KMS_OK)
+        return st;
+    st = kms__version_load(txn, &key, wanted->version, wanted->cell, NULL, NULL);
+    kms__key_clear(&key);
+    return st;
+}
+
+void maker_material(kms_store *store, const char *key_id, uint32_t version, uint8_t material[32])
+{
+    uint8_t cell[KMS__SECRET_CELL];
+    wanted_material wanted = {.version = version, .cell = cell};
+
+    maker_must(kms__id_parse(key_id, wanted.id), "a key id");
+    maker_ok(kms__store_read(store, load_material, &wanted));
+    memcpy(material, cell, 32);
 }
 
 kms_suite maker_other_suite(void)

@@ -100,7 +100,7 @@ static void add_field(fixture_record *record, const char *name, const char *valu
 static bool begins_record(const char *name)
 {
     static const char *const kinds[] = {"blob", "store", "key",     "version", "alias",
-                                        "tag",  "token", "derived", "index"};
+                                        "tag",  "token", "derived", "index",   "stream"};
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(name, kinds[i]) == 0)
