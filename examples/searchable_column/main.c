@@ -357,9 +357,11 @@ static bool rotate_numbers(void)
 /* kms_open() takes engine and root over, also when it fails. */
 static bool open_store(const char *path, const char *passphrase)
 {
+    kms_open_options options = KMS_OPEN_OPTIONS_INIT;
     kms_backend *engine = NULL;
     kms_root *root = NULL;
 
+    options.strength = KMS_STRENGTH_INTERACTIVE;
     if (!ok(kms_root_passphrase(&root, passphrase, strlen(passphrase)))) {
         return false;
     }
@@ -367,7 +369,7 @@ static bool open_store(const char *path, const char *passphrase)
         kms_root_free(root);
         return false;
     }
-    return ok(kms_open(&store, engine, root, KMS_OPEN_CREATE | KMS_OPEN_EXCLUSIVE, NULL));
+    return ok(kms_open(&store, engine, root, KMS_OPEN_CREATE | KMS_OPEN_EXCLUSIVE, &options));
 }
 
 int main(int argc, char **argv)
