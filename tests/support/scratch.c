@@ -10,7 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PATHS 64
+
 static char folder[SCRATCH_PATH_MAX / 2];
+static char *paths[PATHS];
 
 void scratch_begin(void)
 {
@@ -33,16 +36,24 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void scratch_end(void)
 {
     ck_assert_int_eq(nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    for (size_t i = 0; i < PATHS; i++) {
+        free(paths[i]);
+        paths[i] = NULL;
+    }
 }
 
 const char *scratch_path(const char *name)
 {
-    static char paths[8][SCRATCH_PATH_MAX];
-    static unsigned turn;
-    char *path = paths[turn++ % 8];
+    char path[SCRATCH_PATH_MAX];
+    size_t at = 0;
 
-    ck_assert_int_lt(snprintf(path, SCRATCH_PATH_MAX, "%s/%s", folder, name), SCRATCH_PATH_MAX);
-    return path;
+    ck_assert_int_lt(snprintf(path, sizeof path, "%s/%s", folder, name), (int)sizeof path);
+    while (at < PATHS && paths[at] != NULL && strcmp(paths[at], path) != 0)
+        at++;
+    ck_assert_uint_lt(at, PATHS);
+    if (paths[at] == NULL)
+        paths[at] = strdup(path);
+    return paths[at];
 }
 
 void scratch_fill(uint8_t *bytes, size_t len, unsigned seed)

@@ -14,7 +14,7 @@ void scratch_begin(void);
 /* Removes it, whatever is in it. */
 void scratch_end(void);
 
-/* A path in it, in one of eight buffers that take turns. */
+/* A path in it, which stays until scratch_end(). */
 const char *scratch_path(const char *name);
 
 /* Bytes that differ from seed to seed and from place to place. */
