@@ -25,7 +25,7 @@ static struct notes {
     _Atomic unsigned done;
     _Atomic unsigned busy;
     _Atomic bool stop;
-} *notes;
+} * notes;
 
 static void setup(void)
 {
