@@ -259,8 +259,9 @@ KMS_API void kms_stream_reader_close(kms_stream_reader *reader);
  * size of the stream. Its data are not read, nor written.
  *
  * The two slots of the header are written and synced in turn: a call that fails or is killed, at any
- * moment, leaves a stream that opens; who makes the call again finishes the work. One call at a time
- * may rewrite a stream; readers may read meanwhile.
+ * moment, leaves a stream that opens; who makes the call again finishes the work. The call syncs before
+ * its first write, too, since the one before it may have been killed before its last sync. One call at a
+ * time may rewrite a stream; readers may read meanwhile.
  *
  * @param store                open store
  * @param source_context       the pairs that the stream was made with; NULL for none

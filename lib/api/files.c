@@ -120,7 +120,7 @@ static kms_status check_options(const kms_file_options *options)
 static kms_status begin(kms_store *store, const char *from, const char *to,
                         const kms_file_options *options, conversion *c)
 {
-    *c = (conversion){.options = options, .from = from, .fd = -1, .to = {.fd = -1}};
+    *c = (conversion){.options = options, .from = from, .fd = -1, .to = KMS__NEW_FILE_NONE};
     KMS__TRY(kms__store_check(store));
     if (from == NULL || to == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "from or to is NULL");
@@ -151,8 +151,8 @@ static kms_status report(const conversion *c)
     if (options == NULL || options->progress == NULL ||
         options->progress(options->progress_data, c->read, (uint64_t)c->before.st_size))
         return KMS_OK;
-    return kms_set_error(KMS_ERR_CANCELLED, "%s: cancelled after %llu bytes", c->from,
-                         (unsigned long long)c->read);
+    return kms_set_error(KMS_ERR_CANCELLED, "%s: cancelled after %llu bytes",
+                         kms__file_label(c->from), (unsigned long long)c->read);
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -160,24 +160,25 @@ static bool same_time(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* What was read is the file as it was when the call began, all of it. */
-static kms_status check_unchanged(const conversion *c)
+static kms_status was_changed(const conversion *c)
 {
-    struct stat now;
+    return kms_set_error(KMS_ERR_CHANGED, "%s was changed while it was read",
+                         kms__file_label(c->from));
+}
 
-    if (fstat(c->fd, &now) != 0)
+/* All of the file was read, and is as long as it was when the call began. */
+static kms_status check_size(const conversion *c, struct stat *now)
+{
+    if (fstat(c->fd, now) != 0)
         return kms__file_failed(c->from, "look at");
-    if (now.st_size == c->before.st_size && c->read == (uint64_t)c->before.st_size &&
-        same_time(now.st_mtim, c->before.st_mtim))
+    if (now->st_size == c->before.st_size && c->read == (uint64_t)c->before.st_size)
         return KMS_OK;
-    return kms_set_error(KMS_ERR_CHANGED, "%s was changed while it was read", c->from);
+    return was_changed(c);
 }
 
 /* Keeps the first failure: what is released afterwards adds none. */
 static kms_status end(conversion *c, kms_status st)
 {
-    if (st == KMS_OK)
-        st = check_unchanged(c);
     if (st == KMS_OK)
         st = kms__new_file_commit(&c->to);
     else
@@ -194,6 +195,9 @@ static kms_status encrypt_chunks(conversion *c)
 
     for (uint64_t index = 0; len == KMS__CHUNK_SIZE; index++) {
         KMS__TRY(read_on(c, c->room->secret->plain, KMS__CHUNK_SIZE, &len));
+        /* Whoever writes on need not be followed for ever. */
+        if (c->read > (uint64_t)c->before.st_size)
+            return was_changed(c);
         KMS__TRY(kms__chunk_room_seal(c->room, index, len));
         KMS__TRY(write_on(c, c->room->sealed, len + KMS__CHUNK_OVERHEAD));
         KMS__TRY(report(c));
@@ -205,10 +209,13 @@ static kms_status encrypt(kms_store *store, const char *keyref, const kms_contex
                           conversion *c)
 {
     uint8_t header[KMS__STREAM_HEADER];
+    struct stat now;
 
     KMS__TRY(kms__stream_begin(store, keyref, context, header, &c->room->secret->cipher));
     KMS__TRY(write_on(c, header, sizeof header));
-    return encrypt_chunks(c);
+    KMS__TRY(encrypt_chunks(c));
+    KMS__TRY(check_size(c, &now));
+    return same_time(now.st_mtim, c->before.st_mtim) ? KMS_OK : was_changed(c);
 }
 
 kms_status kms_encrypt_file(kms_store *store, const char *keyref, const kms_context *context,
@@ -222,41 +229,34 @@ kms_status kms_encrypt_file(kms_store *store, const char *keyref, const kms_cont
     return end(&c, st);
 }
 
-/* The sentence of one that is damaged names the file. */
-static kms_status open_chunk(const conversion *c, uint64_t index, size_t len)
-{
-    kms_status st = kms__chunk_room_open(c->room, index, len);
-
-    if (st != KMS_ERR_INVALID_CIPHERTEXT)
-        return st;
-    return kms_set_error(st, "%s is damaged at chunk %llu: changed, cut, or added to", c->from,
-                         (unsigned long long)index);
-}
-
 static kms_status decrypt_chunks(conversion *c)
 {
     size_t len = KMS__CHUNK_SEALED;
 
     for (uint64_t index = 0; len == KMS__CHUNK_SEALED; index++) {
         KMS__TRY(read_on(c, c->room->sealed, KMS__CHUNK_SEALED, &len));
-        KMS__TRY(open_chunk(c, index, len));
+        KMS__TRY(kms__file_about(c->from, kms__chunk_room_open(c->room, index, len)));
         KMS__TRY(write_on(c, c->room->secret->plain, len - KMS__CHUNK_OVERHEAD));
         KMS__TRY(report(c));
     }
     return KMS_OK;
 }
 
+/* The stream proves itself, so the file's date says nothing: its header may be rewrapped meanwhile. */
 static kms_status decrypt(kms_store *store, const kms_context *context, conversion *c)
 {
     uint8_t header[KMS__STREAM_HEADER];
+    struct stat now;
     size_t got = 0;
 
     KMS__TRY(read_on(c, header, sizeof header, &got));
     if (got < sizeof header)
         return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT, "%s is no stream: it has %zu bytes",
-                             c->from, got);
-    KMS__TRY(kms__stream_open(store, context, header, &c->room->secret->cipher));
-    return decrypt_chunks(c);
+                             kms__file_label(c->from), got);
+    KMS__TRY(kms__file_about(c->from,
+                             kms__stream_open(store, context, header, &c->room->secret->cipher)));
+    KMS__TRY(decrypt_chunks(c));
+    return check_size(c, &now);
 }
 
 kms_status kms_decrypt_file(kms_store *store, const kms_context *context, const char *from,
@@ -280,7 +280,8 @@ static kms_status lock_file(const named_file *file)
     if (fcntl(file->fd, F_OFD_SETLK, &whole) == 0)
         return KMS_OK;
     if (errno == EAGAIN || errno == EACCES)
-        return kms_set_error(KMS_ERR_BUSY, "%s: somebody else is rewrapping it", file->name);
+        return kms_set_error(KMS_ERR_BUSY, "%s: somebody else is rewrapping it",
+                             kms__file_label(file->name));
     return kms__file_failed(file->name, "lock");
 }
 
@@ -299,7 +300,8 @@ kms_status kms_rewrap_file(kms_store *store, const kms_context *source_context, 
     KMS__TRY(kms__file_open(path, O_RDWR, &file.fd, &st_file));
     st = lock_file(&file);
     if (st == KMS_OK)
-        st = kms_stream_rewrap(store, source_context, keyref, destination_context, &io, source);
+        st = kms__file_about(path, kms_stream_rewrap(store, source_context, keyref,
+                                                     destination_context, &io, source));
     (void)close(file.fd);
     return st;
 }

@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/kept_error.h"
 #include "base/try.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 
 #define DRAFT "/.libkms-XXXXXX"
 
-static const char *label(const char *name)
+const char *kms__file_label(const char *name)
 {
     size_t len = strlen(name);
 
@@ -33,8 +34,19 @@ kms_status kms__file_failed(const char *name, const char *doing)
         status = KMS_ERR_FULL;
     else if (error == ENOMEM)
         status = KMS_ERR_NO_MEMORY;
-    return kms_set_error(status, "%s: %s: %s", label(name), doing,
+    return kms_set_error(status, "%s: %s: %s", kms__file_label(name), doing,
                          strerror_r(error, room, sizeof room));
+}
+
+kms_status kms__file_about(const char *name, kms_status st)
+{
+    const char *label = kms__file_label(name);
+    kms__kept_error why;
+
+    if (st == KMS_OK || strncmp(kms_error_message(), label, strlen(label)) == 0)
+        return st;
+    kms__error_keep(&why);
+    return kms_set_error(st, "%s: %s", label, why.message);
 }
 
 /* O_NONBLOCK, so that a pipe without a writer is refused and not waited for. */
@@ -49,7 +61,7 @@ kms_status kms__file_open(const char *path, int flags, int *fd, struct stat *st)
         return KMS_OK;
     }
     (void)close(opened);
-    return kms_set_error(KMS_ERR_FILE, "%s: not a regular file", label(path));
+    return kms_set_error(KMS_ERR_FILE, "%s: not a regular file", kms__file_label(path));
 }
 
 static bool offset_fits(uint64_t at, size_t len)
@@ -81,7 +93,8 @@ kms_status kms__file_write(int fd, const char *name, uint64_t at, const void *bu
     size_t done = 0;
 
     if (!offset_fits(at, len))
-        return kms_set_error(KMS_ERR_FULL, "%s: write: too far behind its beginning", label(name));
+        return kms_set_error(KMS_ERR_FULL, "%s: write: too far behind its beginning",
+                             kms__file_label(name));
     while (done < len) {
         ssize_t put = pwrite(fd, (const uint8_t *)buffer + done, len - done, (off_t)(at + done));
 
@@ -93,26 +106,28 @@ kms_status kms__file_write(int fd, const char *name, uint64_t at, const void *bu
     return KMS_OK;
 }
 
+static int sync_now(int fd)
+{
+    int failed;
+
+    do
+        failed = fsync(fd);
+    while (failed != 0 && errno == EINTR);
+    return failed;
+}
+
 kms_status kms__file_sync(int fd, const char *name)
 {
-    return fsync(fd) == 0 ? KMS_OK : kms__file_failed(name, "sync");
+    return sync_now(fd) == 0 ? KMS_OK : kms__file_failed(name, "sync");
 }
 
 /* --- a new file in the place of another --------------------------------------------------------- */
-
-/* The folder of a path is its first so many bytes; 0: the working directory. */
-static size_t folder_len(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash == NULL ? 0 : (size_t)(slash - path);
-}
 
 static char *draft_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     const char *folder = slash == NULL ? "." : path;
-    size_t len = slash == NULL ? 1 : folder_len(path);
+    size_t len = slash == NULL ? 1 : (size_t)(slash - path);
     char *draft = malloc(len + sizeof DRAFT);
 
     if (draft != NULL) {
@@ -122,21 +137,37 @@ static char *draft_of(const char *path)
     return draft;
 }
 
+static kms_status find_new_place(const char *path, kms__new_file *file)
+{
+    struct stat link;
+
+    if (lstat(path, &link) == 0)
+        return kms_set_error(KMS_ERR_FILE, "%s: a symbolic link that leads nowhere",
+                             kms__file_label(path));
+    file->path = strdup(path);
+    return file->path != NULL ? KMS_OK : kms__file_failed(path, "find");
+}
+
 /* Where the file really stands: a link at the path stays one. */
 static kms_status find_place(const char *path, const struct stat *like, kms__new_file *file)
 {
-    struct stat there = *like;
+    struct stat there;
+    bool is_new = false;
 
-    if (stat(path, &there) == 0) {
-        if (!S_ISREG(there.st_mode))
-            return kms_set_error(KMS_ERR_FILE, "%s: not a regular file", label(path));
-        file->path = realpath(path, NULL);
-    } else if (errno == ENOENT) {
-        file->path = strdup(path);
+    if (stat(path, &there) != 0) {
+        if (errno != ENOENT)
+            return kms__file_failed(path, "find");
+        there = *like;
+        is_new = true;
     }
+    if (!S_ISREG(there.st_mode))
+        return kms_set_error(KMS_ERR_FILE, "%s: not a regular file", kms__file_label(path));
     file->mode = there.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
     file->owner = there.st_uid;
     file->group = there.st_gid;
+    if (is_new)
+        return find_new_place(path, file);
+    file->path = realpath(path, NULL);
     return file->path != NULL ? KMS_OK : kms__file_failed(path, "find");
 }
 
@@ -144,64 +175,66 @@ static void clear(kms__new_file *file)
 {
     if (file->fd >= 0)
         (void)close(file->fd);
+    if (file->folder >= 0)
+        (void)close(file->folder);
     free(file->path);
     free(file->draft);
-    *file = (kms__new_file){.fd = -1};
+    *file = KMS__NEW_FILE_NONE;
+}
+
+/* Before there is anything to lose: whether the new name can be made durable is known now. */
+static kms_status open_folder(kms__new_file *file)
+{
+    char *name = strrchr(file->draft, '/') + 1, first = *name;
+
+    *name = '\0';
+    file->folder = open(file->draft, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *name = first;
+    return file->folder >= 0 ? KMS_OK : kms__file_failed(file->path, "open its folder");
+}
+
+static kms_status make_draft(kms__new_file *file)
+{
+    file->draft = draft_of(file->path);
+    if (file->draft == NULL)
+        return kms_set_error(KMS_ERR_NO_MEMORY, "no memory for the name of a file");
+    KMS__TRY(open_folder(file));
+    file->fd = mkostemp(file->draft, O_CLOEXEC);
+    return file->fd >= 0 ? KMS_OK : kms__file_failed(file->path, "make a new file beside it");
 }
 
 kms_status kms__new_file_begin(const char *path, const struct stat *like, kms__new_file *file)
 {
     kms_status st;
 
-    *file = (kms__new_file){.fd = -1};
+    *file = KMS__NEW_FILE_NONE;
     st = find_place(path, like, file);
+    if (st == KMS_OK)
+        st = make_draft(file);
     if (st != KMS_OK)
-        goto failed;
-    file->draft = draft_of(file->path);
-    if (file->draft == NULL) {
-        st = kms_set_error(KMS_ERR_NO_MEMORY, "no memory for the name of a file");
-        goto failed;
-    }
-    file->fd = mkostemp(file->draft, O_CLOEXEC);
-    if (file->fd >= 0)
-        return KMS_OK;
-    st = kms__file_failed(path, "make a new file beside it");
-failed:
-    clear(file);
+        clear(file);
     return st;
 }
 
-/* Who may not give files away keeps what is made: with the group's bits only if it is the group's. */
+/* Who may not give files away may still be of the group. Who is not keeps what is made to himself,
+ * rather than for another group. */
 static kms_status take_over_permissions(const kms__new_file *file)
 {
-    struct stat now;
     mode_t mode = file->mode;
 
     if (fchown(file->fd, file->owner, file->group) != 0 &&
-        (fstat(file->fd, &now) != 0 || now.st_gid != file->group))
+        fchown(file->fd, (uid_t)-1, file->group) != 0)
         mode &= ~(mode_t)S_IRWXG;
     return fchmod(file->fd, mode) == 0 ? KMS_OK : kms__file_failed(file->path, "set permissions");
 }
 
-/* The new name itself is durable only when its folder is. */
-static kms_status sync_folder(char *path)
+/* The new name itself is durable only when its folder is. EINVAL: a file system that does not sync
+ * folders. */
+static kms_status sync_folder(const kms__new_file *file)
 {
-    size_t len = folder_len(path);
-    kms_status st = KMS_OK;
-    int fd;
-
-    if (strchr(path, '/') != NULL)
-        path[len > 0 ? len : 1] = '\0';
-    else
-        (void)memcpy(path, ".", 2);
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return kms__file_failed(path, "open");
-    /* EINVAL: a file system that does not sync folders. */
-    if (fsync(fd) != 0 && errno != EINVAL)
-        st = kms__file_failed(path, "sync");
-    (void)close(fd);
-    return st;
+    if (sync_now(file->folder) == 0 || errno == EINVAL)
+        return KMS_OK;
+    return kms__file_failed(file->path, "is there; sync its folder");
 }
 
 kms_status kms__new_file_commit(kms__new_file *file)
@@ -216,7 +249,7 @@ kms_status kms__new_file_commit(kms__new_file *file)
         kms__new_file_abandon(file);
         return st;
     }
-    st = sync_folder(file->path);
+    st = sync_folder(file);
     clear(file);
     return st;
 }

@@ -10,6 +10,12 @@
  * `doing` is "open", "read" and the like. */
 kms_status kms__file_failed(const char *name, const char *doing);
 
+/* What to call a file in a sentence: its path, or the end of a long one. */
+const char *kms__file_label(const char *name);
+
+/* Passes a failure on, in whose sentence the file's name stands first. */
+kms_status kms__file_about(const char *name, kms_status st);
+
 /* Opens a regular file with these flags of open(), and tells what it is. */
 kms_status kms__file_open(const char *path, int flags, int *fd, struct stat *st);
 
@@ -25,6 +31,8 @@ kms_status kms__file_sync(int fd, const char *name);
 /* A file that is being made beside the one whose place it takes. */
 typedef struct kms__new_file {
     int fd;
+    /* The folder in which it stands, open so that it can be synced. */
+    int folder;
     /* What it will be called, and is called until then. */
     char *path;
     char *draft;
@@ -32,6 +40,8 @@ typedef struct kms__new_file {
     uid_t owner;
     gid_t group;
 } kms__new_file;
+
+#define KMS__NEW_FILE_NONE ((kms__new_file){.fd = -1, .folder = -1})
 
 /* Begins a file that nobody else can read. It gets the owner and the permissions of the file that
  * stands at the path; if none does, of `like`. */

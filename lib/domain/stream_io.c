@@ -100,6 +100,9 @@ kms_status kms__stream_io_rewrite(const kms_stream_io *io, const kms__stream_slo
 {
     uint64_t counts = (uint64_t)current->number * KMS__STREAM_SLOT;
 
+    /* Who came before may have been killed before his own sync: the slot that counts is not durable
+     * for certain, and the other one is about to be lost. */
+    KMS__TRY(sync_now(io));
     KMS__TRY(write_at(io, KMS__STREAM_SLOT - counts, bytes, KMS__STREAM_SLOT));
     KMS__TRY(sync_now(io));
     KMS__TRY(write_at(io, counts, bytes, KMS__STREAM_SLOT));

@@ -1,5 +1,6 @@
 #include "api_calls_deletion.h"
 #include "api_calls_life.h"
+#include "api_calls_streams.h"
 #include "rotation_trial.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@ void api_calls_stage(kms_store *store, api_stage *stage)
     fixture_create_key(store, stage->a);
     fixture_create_key(store, stage->b);
     stage->blob_len = fixture_encrypt(store, stage->a, TEXT, stage->blob, sizeof stage->blob);
+    api_streams_stage(store, stage);
     fixture_rotate(store, stage->a);
     fixture_ok(kms_create_alias(store, "alias/a", stage->a));
     fixture_ok(kms_create_alias(store, "alias/b", stage->b));
@@ -413,6 +415,14 @@ const api_call api_calls[] = {
     {"kms_find_keys", api_find_keys, false, 7},
     {"kms_find_aliases", api_find_aliases, false, 4},
     {"kms_blob_is_stale", api_is_stale, false, 3},
+    {"kms_stream_encrypt", api_stream_encrypt, false, 5},
+    {"kms_stream_decrypt", api_stream_decrypt, false, 4},
+    {"kms_stream_reader_open", api_stream_reader, false, 4},
+    {"kms_stream_rewrap", api_stream_rewrap, false, 7},
+    {"kms_stream_is_stale", api_stream_is_stale, false, 3},
+    {"kms_encrypt_file", api_encrypt_file, false, 5},
+    {"kms_decrypt_file", api_decrypt_file, false, 4},
+    {"kms_rewrap_file", api_rewrap_file, false, 7},
 };
 _Static_assert(sizeof api_calls / sizeof *api_calls == API_CALLS, "API_CALLS is their number");
 const size_t api_call_count = API_CALLS;

@@ -7,6 +7,9 @@
 
 #include "import_fixture.h"
 
+/* Bytes of the stage's stream in the clear. */
+#define API_STREAM_TEXT 16
+
 /* What stands on the stage: alias/a points to key a, which is enabled and has two versions; alias/b
  * points to key b, which is disabled and has three: the first is disabled, the second scheduled to be
  * destroyed. Key a has a tag, key b a description. The rotation of key c, which no alias points to, is
@@ -20,6 +23,8 @@ typedef struct api_stage {
     /* Of key a's first version, in which TEXT stands. */
     uint8_t blob[KMS_CIPHERTEXT_SIZE(16)];
     size_t blob_len;
+    /* Under key a's first version, too. */
+    uint8_t stream[KMS_STREAM_SIZE(API_STREAM_TEXT)];
     /* For key imported and key waiting; with either comes new material in a sealed box. */
     import_parcel new_version, first_material;
     /* How many the store counts when the stage is set. */
@@ -44,7 +49,7 @@ typedef struct api_call {
 } api_call;
 
 /* How many there are, for tests that take one each. */
-#define API_CALLS 61
+#define API_CALLS 69
 
 extern const api_call api_calls[];
 extern const size_t api_call_count;
