@@ -20,10 +20,11 @@ TEST_SCRIPTS        := $(wildcard tests/check_*.sh)
 # Every other folder under examples/ is one program of that name.
 EXAMPLES            := $(filter-out %_backend,$(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c)))))
 EXAMPLE_SOURCES     := $(foreach e,$(EXAMPLES),$(wildcard examples/$(e)/*.c))
-BENCH_SOURCES       := $(wildcard bench/*.c)
+HOT_CALLS_SOURCE    := bench/hot_calls.c
+BENCH_SOURCES       := $(filter-out $(HOT_CALLS_SOURCE),$(wildcard bench/*.c))
 PUBLIC_HEADERS      := $(wildcard include/kms/*.h)
 ALL_SOURCES         := $(LIB_SOURCES) $(CONFORMANCE_SOURCES) $(SUPPORT_SOURCES) $(TEST_SOURCES) \
-                       $(TOOL_SOURCES) $(TEST_EXTRA_SOURCES) $(EXAMPLE_SOURCES) $(BENCH_SOURCES)
+                       $(TOOL_SOURCES) $(TEST_EXTRA_SOURCES) $(EXAMPLE_SOURCES) $(BENCH_SOURCES) $(HOT_CALLS_SOURCE)
 ALL_HEADERS         := $(PUBLIC_HEADERS) $(wildcard lib/*/*.h backends/*/*.h tests/*/*.h examples/*/*.h bench/*.h)
 
 # --- Settings: the command line wins over config.mk, and that over the defaults here ------------
@@ -226,11 +227,15 @@ need-sqlite:
 
 # The benchmark holds both suites and the LMDB engine against what they are made of: it needs both.
 .PHONY: bench-programs need-bench
-bench-programs: $(BUILD)/bench/bench
+bench-programs: $(BUILD)/bench/bench $(BUILD)/bench/hot_calls
 $(BUILD)/bench/bench: $(call objects,$(BENCH_SOURCES)) $(STATIC) $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o %.a,$^) $(JANSSON_LIBS) $(DEP_LIBS)
-$(call objects,$(BENCH_SOURCES)): | need-bench
+# With the shared library, whose instructions are counted apart from those of others.
+$(BUILD)/bench/hot_calls: $(call objects,$(HOT_CALLS_SOURCE)) $(BUILD)/libkms.so $(BUILD)/$(SONAME) $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o,$^) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' -lkms
+$(call objects,$(BENCH_SOURCES) $(HOT_CALLS_SOURCE)): | need-bench
 need-bench:
 	@test -n '$(JANSSON_LIBS)' || { echo 'The benchmark needs Jansson (Debian: apt-get install libjansson-dev)' >&2; exit 1; }
 	@test '$(WITH_LMDB) $(WITH_LIBCRYPTO)' = 'yes yes' || { echo 'The benchmark needs a build with LMDB and libcrypto' >&2; exit 1; }
@@ -310,7 +315,7 @@ uninstall:
 
 FORMATTED := $(ALL_SOURCES) $(ALL_HEADERS) $(wildcard examples/*_backend/main.c scripts/*.h)
 
-.PHONY: format check-format tidy symbols clean distclean help FORCE
+.PHONY: format check-format tidy symbols instructions clean distclean help FORCE
 format:
 	$(CLANG_FORMAT) -i $(FORMATTED)
 check-format:
@@ -339,6 +344,11 @@ symbols:
 	scripts/public-symbols --map >lib/libkms.map.new
 	mv lib/libkms.map.new lib/libkms.map
 
+# So are the instructions of warm calls, for tests/check_instructions.sh.
+instructions: bench-programs
+	{ sed -n '/^#/p' bench/instructions.txt; KMS_BUILD='$(BUILD)' scripts/count-instructions; } >bench/instructions.new
+	mv bench/instructions.new bench/instructions.txt
+
 clean:
 	rm -rf $(BUILD)
 distclean: clean
@@ -359,6 +369,7 @@ help:
 	@echo 'format          rewrite the sources with clang-format; check-format only looks'
 	@echo 'tidy            static analysis with clang-tidy'
 	@echo 'symbols         write lib/libkms.map anew after a change of the public functions'
+	@echo 'instructions    write bench/instructions.txt anew, the instructions of a warm call'
 	@echo 'clean distclean remove what was built; and what ./configure wrote'
 	@echo
 	@echo 'WITH_LMDB, WITH_LIBCRYPTO = yes, no or auto; WERROR=1 makes warnings errors; CC, CFLAGS,'

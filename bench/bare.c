@@ -12,7 +12,7 @@
 #define SODIUM_LONGEST 1152
 
 #define NONCE_AT BARE_PREFIX
-#define KEY_SIZE 32
+#define KEY_SIZE BARE_KEY
 /* HChaCha20 takes 16 bytes: XChaCha20 all of them from the nonce, suite 2 the first 12. */
 #define XCHACHA_HALF 16
 #define AES_HALF 12
@@ -63,6 +63,11 @@ void bare_free(bare *of)
 {
     EVP_CIPHER_CTX_free(of->context);
     free(of);
+}
+
+void bare_use_key(bare *of, const uint8_t key[BARE_KEY])
+{
+    memcpy(of->key, key, BARE_KEY);
 }
 
 /* key NULL: the one that the context has. */

@@ -13,6 +13,7 @@
 #define BARE_PREFIX 58
 #define BARE_HEADER 82
 #define BARE_TAG 16
+#define BARE_KEY 32
 
 typedef enum bare_way {
     /* Suite 1: libsodium's XChaCha20-Poly1305. */
@@ -36,6 +37,9 @@ const char *bare_name(bare_way way);
 typedef struct bare bare;
 bare *bare_new(bare_way way);
 void bare_free(bare *of);
+
+/* Takes another key, of BARE_XCHACHA. */
+void bare_use_key(bare *of, const uint8_t key[BARE_KEY]);
 
 /* Seals behind the header that stands at blob, into which it draws a nonce. */
 void bare_seal(bare *of, const uint8_t *plain, size_t len, uint8_t *blob);

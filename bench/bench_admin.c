@@ -124,8 +124,9 @@ static void measure(const options *all, place where, const char (*ids)[KMS_KEY_I
 {
     admin stores[CHANGES];
     commits *bare[CHANGES] = {NULL};
-    group *rows = group_new("admin", where == FAST ? "a store of 1,000 keys in memory (tmpfs)"
-                                                   : "a store of 1,000 keys on disk, durable");
+    group *rows = group_new("admin", WALL_TIME,
+                            where == FAST ? "a store of 1,000 keys in memory (tmpfs)"
+                                          : "a store of 1,000 keys on disk, durable");
 
     open_stores(where, ids, stores, bare);
     for (size_t i = 0; i < CHANGES; i++) {

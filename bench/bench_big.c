@@ -40,7 +40,7 @@ static void measure(const options *all, kms_store *store, unsigned suite, size_t
     group *rows;
 
     snprintf(title, sizeof title, "suite %u, %zu KiB in one message", suite, len / 1024);
-    rows = group_new("big", title);
+    rows = group_new("big", THREAD_TIME, title);
     for (size_t i = 0; i < WAYS; i++) {
         theirs[i] = messages_of_bare(ways[suite - 1][i], len);
         group_add(rows, run_bare_seal, theirs[i], len, "seal, %s", bare_name(ways[suite - 1][i]));

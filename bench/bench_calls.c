@@ -127,7 +127,8 @@ static void begin(scene *in)
 void bench_calls(const options *all)
 {
     static scene in;
-    group *rows = group_new("calls", "suite 1, warm, on LMDB, 64 B unless it says otherwise");
+    group *rows =
+        group_new("calls", THREAD_TIME, "suite 1, warm, on LMDB, 64 B unless it says otherwise");
 
     begin(&in);
     group_add(rows, run_encrypt, in.messages, 0, "kms_encrypt()");

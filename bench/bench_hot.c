@@ -99,7 +99,7 @@ static void measure(const options *all, const scene *in, unsigned suite, size_t 
     group *rows;
 
     snprintf(title, sizeof title, "suite %u, %zu B, on LMDB", suite, len);
-    rows = group_new("hot", title);
+    rows = group_new("hot", THREAD_TIME, title);
     add_rows(rows, subjects, floor, len);
     group_measure(rows, options_pace(all, 0.5, 401));
     report_group(rows, what);

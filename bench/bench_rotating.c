@@ -125,8 +125,9 @@ static void measure(const options *all, place where)
     enum { COUNT = sizeof names / sizeof names[0] };
     reader readers[COUNT];
     scene in = {0};
-    group *rows = group_new("rotating", where == FAST ? "suite 1, 64 B, store in memory (tmpfs)"
-                                                      : "suite 1, 64 B, store on disk");
+    group *rows = group_new("rotating", WALL_TIME,
+                            where == FAST ? "suite 1, 64 B, store in memory (tmpfs)"
+                                          : "suite 1, 64 B, store on disk");
     about what = {.suite = 1, .bytes = LEN};
 
     begin(&in, where);

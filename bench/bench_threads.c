@@ -137,7 +137,7 @@ static void measure(const options *all, team *by, kms_store *store, unsigned sui
     group *rows;
 
     snprintf(title, sizeof title, "suite %u, %d B, one store, all threads together", suite, LEN);
-    rows = group_new("threads", title);
+    rows = group_new("threads", WALL_TIME, title);
     for (size_t i = 0; i < 2 * KINDS; i++) {
         size_t kind = i % KINDS, threads = 1 + i / KINDS;
 

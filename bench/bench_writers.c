@@ -51,7 +51,8 @@ void bench_writers(const options *all)
     enum { COUNT = sizeof writers / sizeof writers[0] };
     kms_store *store = stores_open(stores_path(FAST, "writers.kms"), 0);
     messages *floor = messages_of_bare(BARE_AES_SODIUM, LEN), *subjects[COUNT];
-    group *rows = group_new("writers", "suite 2, 64 B, 4,000 rows in an order drawn at random");
+    group *rows =
+        group_new("writers", THREAD_TIME, "suite 2, 64 B, 4,000 rows in an order drawn at random");
     about what = {.suite = 2, .bytes = LEN};
     char id[KMS_KEY_ID_SIZE];
 

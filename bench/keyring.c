@@ -1,4 +1,5 @@
 #include "keyring.h"
+#include "bare.h"
 #include "fail.h"
 
 #include <sodium.h>
@@ -76,9 +77,13 @@ hot *hot_of(kms_store *store, const keyring *from, size_t keys)
     *made = (hot){.store = store, .from = from, .keys = keys, .random = 1};
     made->blobs = calloc(keys, sizeof *made->blobs);
     must(made->blobs != NULL, "memory for blobs");
-    for (size_t i = 0; i < keys; i++)
+    /* Both use every key once, so that what has room in the cache is there. */
+    for (size_t i = 0; i < keys; i++) {
         must_ok(kms_encrypt(store, from->hot[i], NULL, made->plain, LEN, made->blobs[i],
                             sizeof made->blobs[i], &len));
+        must_ok(kms_decrypt(store, NULL, made->blobs[i], sizeof made->blobs[i], made->plain, LEN,
+                            &len));
+    }
     return made;
 }
 
@@ -89,10 +94,10 @@ void hot_free(hot *of)
 }
 
 /* Knuth's multiplicative generator: cheap beside an encryption. */
-static size_t draw(hot *of)
+static size_t draw(uint64_t *random, size_t below)
 {
-    of->random = of->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (size_t)((of->random >> 33) % of->keys);
+    *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (size_t)((*random >> 33) % below);
 }
 
 void run_hot_encrypt(void *subject, size_t n)
@@ -102,8 +107,8 @@ void run_hot_encrypt(void *subject, size_t n)
     size_t len;
 
     for (size_t i = 0; i < n; i++)
-        must_ok(kms_encrypt(of->store, of->from->hot[draw(of)], NULL, of->plain, LEN, blob,
-                            sizeof blob, &len));
+        must_ok(kms_encrypt(of->store, of->from->hot[draw(&of->random, of->keys)], NULL, of->plain,
+                            LEN, blob, sizeof blob, &len));
 }
 
 void run_hot_decrypt(void *subject, size_t n)
@@ -112,6 +117,49 @@ void run_hot_decrypt(void *subject, size_t n)
     size_t len;
 
     for (size_t i = 0; i < n; i++)
-        must_ok(kms_decrypt(of->store, NULL, of->blobs[draw(of)], sizeof of->blobs[0], of->plain,
-                            LEN, &len));
+        must_ok(kms_decrypt(of->store, NULL, of->blobs[draw(&of->random, of->keys)],
+                            sizeof of->blobs[0], of->plain, LEN, &len));
+}
+
+struct hot_bare {
+    bare *bare;
+    size_t keys;
+    uint64_t random;
+    struct {
+        uint8_t key[BARE_KEY], prefix[BARE_PREFIX];
+    } * table;
+    uint8_t plain[LEN], blob[KMS_CIPHERTEXT_SIZE(LEN)];
+};
+
+hot_bare *hot_bare_of(size_t keys)
+{
+    hot_bare *made = calloc(1, sizeof *made);
+
+    must(made != NULL, "memory for hot keys");
+    made->bare = bare_new(BARE_XCHACHA);
+    made->keys = keys;
+    made->table = calloc(keys, sizeof *made->table);
+    must(made->table != NULL, "memory for hot keys");
+    randombytes_buf(made->table, keys * sizeof *made->table);
+    return made;
+}
+
+void hot_bare_free(hot_bare *of)
+{
+    bare_free(of->bare);
+    free(of->table);
+    free(of);
+}
+
+void run_hot_bare(void *subject, size_t n)
+{
+    hot_bare *of = subject;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t at = draw(&of->random, of->keys);
+
+        memcpy(of->blob, of->table[at].prefix, BARE_PREFIX);
+        bare_use_key(of->bare, of->table[at].key);
+        bare_seal(of->bare, of->plain, LEN, of->blob);
+    }
 }

@@ -65,10 +65,10 @@ void report_group(const group *of, about what)
         print_row(&of->rows[i]);
         append(rows, row_json(&of->rows[i]));
     }
-    append(groups,
-           json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:o}", "section", of->section, "title",
-                     of->title, "rounds", (int)of->rounds, "suite", (int)what.suite, "bytes",
-                     (json_int_t)what.bytes, "keys", (json_int_t)what.keys, "rows", rows));
+    append(groups, json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o}", "section", of->section,
+                             "clock", of->by == THREAD_TIME ? "thread" : "wall", "title", of->title,
+                             "rounds", (int)of->rounds, "suite", (int)what.suite, "bytes",
+                             (json_int_t)what.bytes, "keys", (json_int_t)what.keys, "rows", rows));
     (void)fflush(stdout);
 }
 

@@ -3,6 +3,7 @@
  * are compared with each other. In every round each row of a group has one slice of time, in an
  * order that is drawn anew; a ratio is taken within each round, and the median of these is told. So
  * another program that takes the processor for a while spoils a few rounds and not a comparison.
+ * Where a row only computes, in one thread, the time is that for which the thread had a processor.
  */
 #ifndef BENCH_ROWS_H
 #define BENCH_ROWS_H
@@ -31,8 +32,16 @@ typedef struct row {
     double median_ns, least_ns;
 } row;
 
+typedef enum watch {
+    /* The time that the thread had a processor. */
+    THREAD_TIME,
+    /* The time on the wall: of rows that wait, or work in several threads. */
+    WALL_TIME
+} watch;
+
 typedef struct group {
     const char *section;
+    watch by;
     char title[NAME_SIZE];
     row rows[ROWS_MAX];
     size_t count;
@@ -46,7 +55,7 @@ typedef struct pace {
 } pace;
 
 /* A group without rows, the caller's until it is handed to report_group(). */
-group *group_new(const char *section, const char *title);
+group *group_new(const char *section, watch by, const char *title);
 
 /* Adds a row; name is a format of printf(). */
 row *group_add(group *to, row_run *run, void *subject, size_t bytes, const char *name, ...)
