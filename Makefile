@@ -20,10 +20,12 @@ TEST_SCRIPTS        := $(wildcard tests/check_*.sh)
 # Every other folder under examples/ is one program of that name.
 EXAMPLES            := $(filter-out %_backend,$(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c)))))
 EXAMPLE_SOURCES     := $(foreach e,$(EXAMPLES),$(wildcard examples/$(e)/*.c))
+HOT_CALLS_SOURCE    := bench/hot_calls.c
+BENCH_SOURCES       := $(filter-out $(HOT_CALLS_SOURCE),$(wildcard bench/*.c))
 PUBLIC_HEADERS      := $(wildcard include/kms/*.h)
 ALL_SOURCES         := $(LIB_SOURCES) $(CONFORMANCE_SOURCES) $(SUPPORT_SOURCES) $(TEST_SOURCES) \
-                       $(TOOL_SOURCES) $(TEST_EXTRA_SOURCES) $(EXAMPLE_SOURCES)
-ALL_HEADERS         := $(PUBLIC_HEADERS) $(wildcard lib/*/*.h backends/*/*.h tests/*/*.h examples/*/*.h)
+                       $(TOOL_SOURCES) $(TEST_EXTRA_SOURCES) $(EXAMPLE_SOURCES) $(BENCH_SOURCES) $(HOT_CALLS_SOURCE)
+ALL_HEADERS         := $(PUBLIC_HEADERS) $(wildcard lib/*/*.h backends/*/*.h tests/*/*.h examples/*/*.h bench/*.h)
 
 # --- Settings: the command line wins over config.mk, and that over the defaults here ------------
 
@@ -47,10 +49,13 @@ WITH_LIBCRYPTO ?= auto
 JOBS    ?= 2
 VECTORS ?= ../shared/vectors
 TESTS   ?=
+# Where `make bench` writes its results, and more arguments for it.
+BENCH_JSON ?= $(BUILD)/bench.json
+BENCH_ARGS ?=
 
 # --- Detection: skipped for the goals that need no compiler, or that install one first ----------
 
-UNDETECTED_GOALS := check check-asan check-valgrind quickstart clean distclean format check-format \
+UNDETECTED_GOALS := check check-asan check-valgrind quickstart bench bench-plots clean distclean format check-format \
                     uninstall symbols help
 ifneq ($(filter-out $(UNDETECTED_GOALS),$(or $(MAKECMDGOALS),all)),)
 
@@ -102,12 +107,15 @@ endif
 FEATURES += $(SODIUM_CFLAGS)
 DEP_LIBS += $(SODIUM_LIBS)
 
-# Only the tests and the examples need these; a missing one is reported where it is used.
+# Only the tests, the examples and the benchmark need these; a missing one is reported where it is
+# used.
 CHECK_CFLAGS  := $(shell $(PKG_CONFIG) --cflags check 2>/dev/null)
 CHECK_LIBS    := $(shell $(PKG_CONFIG) --libs check 2>/dev/null)
 ifeq ($(call found,jansson),yes)
-CHECK_CFLAGS  += -DKMS_HAVE_JANSSON=1 $(shell $(PKG_CONFIG) --cflags jansson)
-CHECK_LIBS    += $(shell $(PKG_CONFIG) --libs jansson)
+JANSSON_CFLAGS := $(shell $(PKG_CONFIG) --cflags jansson)
+JANSSON_LIBS   := $(shell $(PKG_CONFIG) --libs jansson)
+CHECK_CFLAGS  += -DKMS_HAVE_JANSSON=1 $(JANSSON_CFLAGS)
+CHECK_LIBS    += $(JANSSON_LIBS)
 endif
 SQLITE_CFLAGS := $(shell $(PKG_CONFIG) --cflags sqlite3 2>/dev/null)
 SQLITE_LIBS   := $(shell $(PKG_CONFIG) --libs sqlite3 2>/dev/null)
@@ -146,6 +154,7 @@ $(BUILD)/obj/backends/%:          INCLUDES = -Iinclude
 $(BUILD)/obj/examples/%:          INCLUDES = -Iinclude $(SQLITE_CFLAGS)
 $(BUILD)/obj/tests/%:             INCLUDES = -Iinclude -Ilib -Itests -Iexamples $(CHECK_CFLAGS)
 $(BUILD)/obj/tests/conformance/%: INCLUDES = -Iinclude
+$(BUILD)/obj/bench/%:             INCLUDES = -Iinclude -Ilib $(JANSSON_CFLAGS)
 
 # --- Libraries ----------------------------------------------------------------------------------
 
@@ -216,12 +225,27 @@ $(call objects,$(EXAMPLE_SOURCES)): | need-sqlite
 need-sqlite:
 	@test -n '$(SQLITE_LIBS)' || { echo 'The examples need SQLite (Debian: apt-get install libsqlite3-dev)' >&2; exit 1; }
 
+# The benchmark holds both suites and the LMDB engine against what they are made of: it needs both.
+.PHONY: bench-programs need-bench
+bench-programs: $(BUILD)/bench/bench $(BUILD)/bench/hot_calls
+$(BUILD)/bench/bench: $(call objects,$(BENCH_SOURCES)) $(STATIC) $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o %.a,$^) $(JANSSON_LIBS) $(DEP_LIBS)
+# With the shared library, whose instructions are counted apart from those of others.
+$(BUILD)/bench/hot_calls: $(call objects,$(HOT_CALLS_SOURCE)) $(BUILD)/libkms.so $(BUILD)/$(SONAME) $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o,$^) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' -lkms
+$(call objects,$(BENCH_SOURCES) $(HOT_CALLS_SOURCE)): | need-bench
+need-bench:
+	@test -n '$(JANSSON_LIBS)' || { echo 'The benchmark needs Jansson (Debian: apt-get install libjansson-dev)' >&2; exit 1; }
+	@test '$(WITH_LMDB) $(WITH_LIBCRYPTO)' = 'yes yes' || { echo 'The benchmark needs a build with LMDB and libcrypto' >&2; exit 1; }
+
 # On a bare machine nothing can be detected before scripts/deps has run: hence the second make.
 AGAIN = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 DEPS  = WITH_LMDB=$(WITH_LMDB) WITH_LIBCRYPTO=$(WITH_LIBCRYPTO) scripts/deps
 
-.PHONY: check check-asan check-valgrind quickstart
-.PHONY: run-check run-programs run-quickstart
+.PHONY: check check-asan check-valgrind quickstart bench bench-plots
+.PHONY: run-check run-programs run-quickstart run-bench
 check:
 	@$(DEPS) check
 	+@$(AGAIN) run-check
@@ -238,15 +262,25 @@ quickstart:
 	@$(DEPS) quickstart
 	+@$(AGAIN) run-quickstart
 
+bench:
+	@$(DEPS) bench
+	+@$(AGAIN) run-bench
+bench-plots:
+	@$(DEPS) plots
+	bench/plots '$(BENCH_JSON)' docs/img
+
 RUN_TESTS = CC='$(CC)' JOBS='$(JOBS)' TESTS='$(TESTS)' KMS_BUILD='$(abspath $(BUILD))' \
             KMS_TEST_VECTORS='$(abspath $(VECTORS))' KMS_TEST_UNDER='$(KMS_TEST_UNDER)' \
             KMS_TEST_BACKEND='$(KMS_TEST_BACKEND)' VALGRIND='$(VALGRIND)' scripts/run-tests
-run-check: all tests examples
+run-check: all tests examples $(if $(filter yesyes,$(WITH_LMDB)$(WITH_LIBCRYPTO)),bench-programs)
 	+@$(RUN_TESTS) $(TEST_PROGRAMS) $(TEST_SCRIPTS)
 run-programs: tests
 	+@$(RUN_TESTS) $(TEST_PROGRAMS)
 run-quickstart: $(BUILD)/examples/quickstart
 	@$(BUILD)/examples/quickstart $(QUICKSTART_ARGS)
+
+run-bench: $(BUILD)/bench/bench
+	@$(BUILD)/bench/bench --json='$(BENCH_JSON)' --disk='$(BUILD)' $(BENCH_ARGS)
 
 # --- Installation -------------------------------------------------------------------------------
 
@@ -281,7 +315,7 @@ uninstall:
 
 FORMATTED := $(ALL_SOURCES) $(ALL_HEADERS) $(wildcard examples/*_backend/main.c scripts/*.h)
 
-.PHONY: format check-format tidy symbols clean distclean help FORCE
+.PHONY: format check-format tidy symbols instructions clean distclean help FORCE
 format:
 	$(CLANG_FORMAT) -i $(FORMATTED)
 check-format:
@@ -310,6 +344,11 @@ symbols:
 	scripts/public-symbols --map >lib/libkms.map.new
 	mv lib/libkms.map.new lib/libkms.map
 
+# So are the instructions of warm calls, for tests/check_instructions.sh.
+instructions: bench-programs
+	{ sed -n '/^#/p' bench/instructions.txt; KMS_BUILD='$(BUILD)' scripts/count-instructions; } >bench/instructions.new
+	mv bench/instructions.new bench/instructions.txt
+
 clean:
 	rm -rf $(BUILD)
 distclean: clean
@@ -322,11 +361,15 @@ help:
 	@echo '                a few, VECTORS=dir finds Wycheproof, KMS_TEST_BACKEND=lmdb picks the engine'
 	@echo 'check-asan      the test programs under the address and undefined-behaviour sanitizers'
 	@echo 'check-valgrind  the test programs under valgrind'
+	@echo 'bench           measures it against bare primitives and bare commits; installs what it needs.'
+	@echo '                BENCH_ARGS="--quick --only=hot" for less; results in BENCH_JSON=build/bench.json'
+	@echo 'bench-plots     draws docs/img/ from these results'
 	@echo 'tests examples  build the test programs, the example programs'
 	@echo 'install         DESTDIR=, PREFIX=, LIBDIR=, INCLUDEDIR= say where; uninstall removes it'
 	@echo 'format          rewrite the sources with clang-format; check-format only looks'
 	@echo 'tidy            static analysis with clang-tidy'
 	@echo 'symbols         write lib/libkms.map anew after a change of the public functions'
+	@echo 'instructions    write bench/instructions.txt anew, the instructions of a warm call'
 	@echo 'clean distclean remove what was built; and what ./configure wrote'
 	@echo
 	@echo 'WITH_LMDB, WITH_LIBCRYPTO = yes, no or auto; WERROR=1 makes warnings errors; CC, CFLAGS,'

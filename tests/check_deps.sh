@@ -30,7 +30,7 @@ make_machine()
     local name
     rm -rf "$machine"
     mkdir "$machine"
-    for name in cc make pkg-config g++ nm perl python3 openssl; do
+    for name in cc make pkg-config g++ nm perl python3 openssl valgrind gnuplot jq; do
         stand_in "$name" 'exit 0'
     done
     for name in apt-get sudo; do
@@ -96,9 +96,12 @@ nothing_missing()
     silent env check
     silent as_nobody check
     silent as_nobody quickstart
-    # What only the tests need is not asked for by the quickstart.
-    rm "$machine/nm"
+    silent as_nobody bench
+    silent as_nobody plots
+    # What only the tests need is not asked for by the quickstart, nor what only the plots need.
+    rm "$machine/nm" "$machine/gnuplot"
     silent as_nobody quickstart
+    silent as_nobody bench
 }
 
 each_missing()
@@ -113,6 +116,7 @@ make make
 nm binutils
 g++ g++
 perl perl-base
+valgrind valgrind
 cc gcc libc6-dev
 ROWS
     while read -r library package; do
@@ -130,6 +134,9 @@ ROWS
     without_library 'lmdb jansson'
     asks 'liblmdb-dev libjansson-dev' check
     asks 'liblmdb-dev' quickstart
+    asks 'liblmdb-dev libjansson-dev' bench
+    rm "$machine/gnuplot" "$machine/jq"
+    asks 'gnuplot-nox jq' plots
     environment=(WITH_LMDB=no)
     silent as_nobody quickstart
     environment=()

@@ -3,7 +3,7 @@
 # strings are blanked first, so that only code counts.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-shopt -s nullglob
+shopt -s nullglob extglob
 
 failures=0
 fail()
@@ -42,6 +42,7 @@ forbid()
 
 lib=(lib/*/*.[ch])
 backends=(backends/*/*.[ch])
+bench=(bench/!(bare).c bench/*.h)
 outsiders=("${backends[@]}" examples/*/*.[ch] tests/conformance/*.[ch])
 
 core_knows_no_engine()
@@ -76,6 +77,17 @@ outsiders_use_public_headers()
     internal=$(code lib/*/*.h | grep -oE '\bkms__\w+' | sort -u | paste -sd '|')
     forbid 'internal functions of lib/ used outside of it' "\b(${internal:-kms__none})\b" \
         "${outsiders[@]}"
+}
+
+# The benchmark is an outsider as well, but for the floor: that draws its nonces as the library does.
+bench_uses_public_headers()
+{
+    forbid 'bench/ includes a header of lib/ other than crypto/generator.h in bench/bare.c' \
+        '#\s*include\s*".*/' "${bench[@]}"
+    forbid 'bench/bare.c includes another header of lib/ than crypto/generator.h' \
+        '#\s*include\s*"(?!crypto/generator\.h").*/' bench/bare.c
+    forbid 'internal functions of lib/ used in bench/, other than those that draw a nonce' \
+        '\bkms__(?!(nonce|thread|thread_self)\b)\w+' bench/*.[ch]
 }
 
 manners_of_a_library()
@@ -114,6 +126,7 @@ every_failure_has_a_sentence()
 core_knows_no_engine
 floors
 outsiders_use_public_headers
+bench_uses_public_headers
 manners_of_a_library
 every_failure_has_a_sentence
 exit $((failures > 0))

@@ -1,0 +1,165 @@
+#include "keyring.h"
+#include "bare.h"
+#include "fail.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEN 64
+
+const char *keyring_path(const keyring *of, size_t index)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "keys-%zu.kms", of->sizes[index]);
+    return stores_path(FAST, name);
+}
+
+static void grow(kms_store *store, keyring *of, size_t from, size_t to)
+{
+    char id[KMS_KEY_ID_SIZE];
+
+    for (size_t i = from; i < to; i++) {
+        must_ok(kms_create_key(store, NULL, id));
+        if (i < of->hot_count)
+            memcpy(of->hot[i], id, sizeof id);
+    }
+}
+
+void keyring_make(keyring *made, const options *all)
+{
+    static const size_t sizes[SIZES_MAX] = {10, 100, 1000, 10000, 100000, 1000000};
+    char growing[PATH_SIZE];
+    size_t from = 0;
+
+    snprintf(growing, sizeof growing, "%s", stores_path(FAST, "keys.kms"));
+    *made = (keyring){.count = all->quick ? SIZES_MAX - 2 : SIZES_MAX, .hot_count = HOT_MAX};
+    memcpy(made->sizes, sizes, sizeof sizes);
+    made->hot = calloc(made->hot_count, sizeof *made->hot);
+    must(made->hot != NULL, "memory for key ids");
+    for (size_t i = 0; i < made->count; i++) {
+        kms_store *store = stores_open(growing, 0);
+        double started = now_ns();
+
+        grow(store, made, from, sizes[i]);
+        made->ns_a_key[i] = (now_ns() - started) / (double)(sizes[i] - from);
+        kms_close(store);
+        stores_copy(growing, keyring_path(made, i));
+        from = sizes[i];
+    }
+    stores_remove(growing);
+}
+
+void keyring_remove(keyring *made)
+{
+    for (size_t i = 0; i < made->count; i++)
+        stores_remove(keyring_path(made, i));
+    free(made->hot);
+}
+
+struct hot {
+    kms_store *store;
+    const keyring *from;
+    size_t keys;
+    uint64_t random;
+    uint8_t (*blobs)[KMS_CIPHERTEXT_SIZE(LEN)];
+    uint8_t plain[LEN];
+};
+
+hot *hot_of(kms_store *store, const keyring *from, size_t keys)
+{
+    hot *made = calloc(1, sizeof *made);
+    size_t len;
+
+    must(made != NULL && keys <= from->hot_count, "memory for hot keys");
+    *made = (hot){.store = store, .from = from, .keys = keys, .random = 1};
+    made->blobs = calloc(keys, sizeof *made->blobs);
+    must(made->blobs != NULL, "memory for blobs");
+    /* Both use every key once, so that what has room in the cache is there. */
+    for (size_t i = 0; i < keys; i++) {
+        must_ok(kms_encrypt(store, from->hot[i], NULL, made->plain, LEN, made->blobs[i],
+                            sizeof made->blobs[i], &len));
+        must_ok(kms_decrypt(store, NULL, made->blobs[i], sizeof made->blobs[i], made->plain, LEN,
+                            &len));
+    }
+    return made;
+}
+
+void hot_free(hot *of)
+{
+    free(of->blobs);
+    free(of);
+}
+
+/* Knuth's multiplicative generator: cheap beside an encryption. */
+static size_t draw(uint64_t *random, size_t below)
+{
+    *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (size_t)((*random >> 33) % below);
+}
+
+void run_hot_encrypt(void *subject, size_t n)
+{
+    hot *of = subject;
+    uint8_t blob[KMS_CIPHERTEXT_SIZE(LEN)];
+    size_t len;
+
+    for (size_t i = 0; i < n; i++)
+        must_ok(kms_encrypt(of->store, of->from->hot[draw(&of->random, of->keys)], NULL, of->plain,
+                            LEN, blob, sizeof blob, &len));
+}
+
+void run_hot_decrypt(void *subject, size_t n)
+{
+    hot *of = subject;
+    size_t len;
+
+    for (size_t i = 0; i < n; i++)
+        must_ok(kms_decrypt(of->store, NULL, of->blobs[draw(&of->random, of->keys)],
+                            sizeof of->blobs[0], of->plain, LEN, &len));
+}
+
+struct hot_bare {
+    bare *bare;
+    size_t keys;
+    uint64_t random;
+    struct {
+        uint8_t key[BARE_KEY], prefix[BARE_PREFIX];
+    } * table;
+    uint8_t plain[LEN], blob[KMS_CIPHERTEXT_SIZE(LEN)];
+};
+
+hot_bare *hot_bare_of(size_t keys)
+{
+    hot_bare *made = calloc(1, sizeof *made);
+
+    must(made != NULL, "memory for hot keys");
+    made->bare = bare_new(BARE_XCHACHA);
+    made->keys = keys;
+    made->table = calloc(keys, sizeof *made->table);
+    must(made->table != NULL, "memory for hot keys");
+    randombytes_buf(made->table, keys * sizeof *made->table);
+    return made;
+}
+
+void hot_bare_free(hot_bare *of)
+{
+    bare_free(of->bare);
+    free(of->table);
+    free(of);
+}
+
+void run_hot_bare(void *subject, size_t n)
+{
+    hot_bare *of = subject;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t at = draw(&of->random, of->keys);
+
+        memcpy(of->blob, of->table[at].prefix, BARE_PREFIX);
+        bare_use_key(of->bare, of->table[at].key);
+        bare_seal(of->bare, of->plain, LEN, of->blob);
+    }
+}

@@ -1,0 +1,76 @@
+#include "options.h"
+
+#include <argp.h>
+#include <string.h>
+
+/* What argp gets instead of a letter. */
+enum { ONLY = 256, JSON, FAST, DISK, QUICK };
+
+static const struct argp_option table[] = {
+    {"quick", QUICK, NULL, 0, "under a minute: fewer rounds, sizes and keys", 0},
+    {"only", ONLY, "SECTIONS", 0, "only these, joined by commas", 0},
+    {"json", JSON, "FILE", 0, "write the results there", 0},
+    {"fast", FAST, "DIRECTORY", 0, "on a file system in memory (/dev/shm)", 0},
+    {"disk", DISK, "DIRECTORY", 0, "on a disk, for durable commits (.)", 0},
+    {0},
+};
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    options *all = state->input;
+
+    switch (key) {
+    case QUICK:
+        all->quick = true;
+        return 0;
+    case ONLY:
+        all->only = argument;
+        return 0;
+    case JSON:
+        all->json = argument;
+        return 0;
+    case FAST:
+        all->fast_directory = argument;
+        return 0;
+    case DISK:
+        all->disk_directory = argument;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+options options_parse(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = table,
+        .parser = parse,
+        .doc =
+            "Measures libkms against the bare primitives and bare commits, in one run. Sections: "
+            "hot, writers, calls, big, threads, rotating, admin, scaling."};
+    options all = {.fast_directory = "/dev/shm", .disk_directory = "."};
+
+    argp_parse(&argp, argc, argv, 0, NULL, &all);
+    return all;
+}
+
+bool options_want(const options *all, const char *section)
+{
+    size_t len = strlen(section);
+    const char *from = all->only;
+
+    while (from != NULL) {
+        if (strncmp(from, section, len) == 0 && (from[len] == ',' || from[len] == '\0'))
+            return true;
+        from = strchr(from, ',');
+        from = from != NULL ? from + 1 : NULL;
+    }
+    return all->only == NULL;
+}
+
+pace options_pace(const options *all, double slice_ms, unsigned rounds)
+{
+    if (!all->quick)
+        return (pace){slice_ms, rounds};
+    return (pace){slice_ms / 2, rounds / 5 > 9 ? rounds / 5 : 9};
+}
