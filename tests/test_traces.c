@@ -372,54 +372,119 @@ static void seal_and_open(kms_suite suite, size_t len)
         KMS_ERR_INVALID_CIPHERTEXT);
 }
 
+static const kms_suite suites[] = {KMS_SUITE_XCHACHA20_POLY1305, KMS_SUITE_AES_256_GCM};
+
 START_TEST(test_warm_calls_allocate_nothing)
 {
     size_t after_first;
 
     count_allocations();
-    seal_and_open(KMS_SUITE_AES_256_GCM, 4000);
+    seal_and_open(suites[_i], 4000);
     after_first = allocations;
     ck_assert_uint_gt(after_first, 0);
     for (size_t len = 1; len <= 4000; len += 13)
-        seal_and_open(KMS_SUITE_AES_256_GCM, len);
+        seal_and_open(suites[_i], len);
     ck_assert_uint_eq(allocations, after_first);
 }
 END_TEST
+
+/* Whether libcrypto has any of what hides the last block of a message of this length. Plaintexts
+ * are zeros, so that the ciphertext of a longer one shows it. */
+static bool libcrypto_holds_key_stream(kms_suite suite, size_t len)
+{
+    static const uint8_t zeros[LONGEST];
+    uint8_t stream[LONGEST + TAG];
+    const size_t last = (len - 1) / 64 * 64;
+
+    ck_assert_uint_le(last + 64, LONGEST);
+    ck_assert_int_eq(
+        kms__aead_seal(suite, key, nonce, slice(zeros, 82), slice(zeros, last + 64), stream),
+        KMS_OK);
+    seal_and_open(suite, len);
+    for (size_t at = last; at < last + 64; at += 16)
+        if (libcrypto_holds(stream + at, 16))
+            return true;
+    return false;
+}
+
+/* The tag's key of suite 1: as much as the message's own for whoever forges. */
+static void derive_tag_key(const uint8_t message_key[32], uint8_t tag_key[32])
+{
+    uint8_t rest[12] = {0};
+
+    memcpy(rest + 4, nonce + 16, 8);
+    ck_assert_int_eq(crypto_stream_chacha20_ietf(tag_key, 32, rest, message_key), 0);
+}
+
+static void expect_not_held(const uint8_t secret[32])
+{
+    ck_assert(!libcrypto_holds(secret, 16));
+    ck_assert(!libcrypto_holds(secret + 16, 16));
+}
+
+static const char *const names[] = {"ChaCha20-Poly1305", "AES-256-GCM"};
 
 /* The first control shows that the search finds a key that libcrypto does hold. */
 START_TEST(test_no_message_key_stays_in_libcrypto)
 {
     EVP_CIPHER_CTX *control;
-    uint8_t message_key[32];
+    EVP_CIPHER *cipher;
+    uint8_t message_key[32], tag_key[32];
 
     if (under_valgrind()) {
         puts("SKIP: keys in libcrypto's memory: not under valgrind");
         return;
     }
     count_allocations();
-    derive_message_key(KMS_SUITE_AES_256_GCM, message_key);
+    derive_message_key(suites[_i], message_key);
+    derive_tag_key(message_key, tag_key);
     control = EVP_CIPHER_CTX_new();
-    ck_assert_int_eq(EVP_EncryptInit_ex2(control, EVP_aes_256_gcm(), message_key, nonce + 12, NULL),
-                     1);
+    cipher = EVP_CIPHER_fetch(NULL, names[_i], NULL);
+    ck_assert_int_eq(EVP_EncryptInit_ex2(control, cipher, message_key, nonce + 12, NULL), 1);
     ck_assert(libcrypto_holds(message_key, 16));
     ck_assert(libcrypto_holds(message_key + 16, 16));
     EVP_CIPHER_CTX_free(control);
+    EVP_CIPHER_free(cipher);
     ck_assert(!libcrypto_holds(message_key, 16));
-    for (size_t len = 0; len <= 4000; len += 500) {
-        seal_and_open(KMS_SUITE_AES_256_GCM, len > 0 ? len : 1);
-        ck_assert(!libcrypto_holds(message_key, 16));
-        ck_assert(!libcrypto_holds(message_key + 16, 16));
+    for (size_t len = 1; len <= 3900; len += len < 4 ? 1 : 433) {
+        ck_assert(!libcrypto_holds_key_stream(suites[_i], len));
+        expect_not_held(message_key);
+        expect_not_held(tag_key);
     }
+}
+END_TEST
+
+/* Shows that the search above finds key stream that libcrypto does hold. */
+START_TEST(test_key_stream_can_be_found)
+{
+    EVP_CIPHER_CTX *control;
+    uint8_t message_key[32], tag_key[32], rest[12] = {0};
+    int written;
+
+    if (under_valgrind())
+        return;
+    count_allocations();
+    derive_message_key(KMS_SUITE_XCHACHA20_POLY1305, message_key);
+    derive_tag_key(message_key, tag_key);
+    memcpy(rest + 4, nonce + 16, 8);
+    control = EVP_CIPHER_CTX_new();
+    ck_assert_int_eq(EVP_EncryptInit_ex2(control, EVP_chacha20_poly1305(), message_key, rest, NULL),
+                     1);
+    ck_assert_int_eq(EVP_EncryptUpdate(control, NULL, &written, rest, 1), 1);
+    ck_assert(libcrypto_holds(tag_key, 16));
+    EVP_CIPHER_CTX_free(control);
+    expect_not_held(tag_key);
 }
 END_TEST
 
 static void *use_libcrypto_in_thread(void *unused)
 {
+    seal_and_open(KMS_SUITE_XCHACHA20_POLY1305, 4000);
     seal_and_open(KMS_SUITE_AES_256_GCM, 4000);
     return unused;
 }
 
-START_TEST(test_ending_threads_free_their_context)
+START_TEST(test_ending_threads_free_their_contexts)
 {
     size_t live = 0;
 
@@ -446,9 +511,10 @@ static void add_tests(TCase *tcase)
     tcase_add_loop_test(tcase, test_no_key_stays_on_the_stack, 0,
                         kms__suite_available(KMS_SUITE_AES_256_GCM) ? 2 : 1);
 #if KMS_HAVE_LIBCRYPTO
-    tcase_add_test(tcase, test_warm_calls_allocate_nothing);
-    tcase_add_test(tcase, test_no_message_key_stays_in_libcrypto);
-    tcase_add_test(tcase, test_ending_threads_free_their_context);
+    tcase_add_loop_test(tcase, test_warm_calls_allocate_nothing, 0, 2);
+    tcase_add_loop_test(tcase, test_no_message_key_stays_in_libcrypto, 0, 2);
+    tcase_add_test(tcase, test_key_stream_can_be_found);
+    tcase_add_test(tcase, test_ending_threads_free_their_contexts);
 #endif
 }
 

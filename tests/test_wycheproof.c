@@ -7,6 +7,7 @@
 
 #include "base/fork.h"
 #include "crypto/aes256gcm.h"
+#include "crypto/xchacha20poly1305.h"
 
 #include <jansson.h>
 #include <sodium.h>
@@ -140,24 +141,32 @@ static unsigned check_file(const char *name, long long nonce_bits, seal sealer, 
     return checked;
 }
 
-static kms_status suite_1_seal(const uint8_t *key, const uint8_t *nonce, kms_slice associated,
-                               kms_slice plain, uint8_t *out)
+static void check_xchacha20(seal sealer, open opener)
 {
-    return kms__aead_seal(KMS_SUITE_XCHACHA20_POLY1305, key, nonce, associated, plain, out);
+    const unsigned checked = check_file("xchacha20_poly1305_test.json", 192, sealer, opener);
+
+    ck_assert(checked == 0 || checked > 200);
 }
 
-static kms_status suite_1_open(const uint8_t *key, const uint8_t *nonce, kms_slice associated,
-                               kms_slice sealed, uint8_t *out)
+START_TEST(test_libsodium_xchacha20)
 {
-    return kms__aead_open(KMS_SUITE_XCHACHA20_POLY1305, key, nonce, associated, sealed, out);
+    check_xchacha20(kms__xchacha20poly1305_sodium_seal, kms__xchacha20poly1305_sodium_open);
 }
+END_TEST
+
+START_TEST(test_libcrypto_xchacha20)
+{
+#if KMS_HAVE_LIBCRYPTO
+    check_xchacha20(kms__xchacha20poly1305_libcrypto_seal, kms__xchacha20poly1305_libcrypto_open);
+#else
+    puts("SKIP: Wycheproof for libcrypto's ChaCha20: this build is without libcrypto");
+#endif
+}
+END_TEST
 
 START_TEST(test_suite_1)
 {
-    const unsigned checked =
-        check_file("xchacha20_poly1305_test.json", 192, suite_1_seal, suite_1_open);
-
-    ck_assert(checked == 0 || checked > 200);
+    check_xchacha20(kms__suite_1_seal, kms__suite_1_open);
 }
 END_TEST
 
@@ -196,6 +205,8 @@ static void setup(void)
 static void add_tests(TCase *tcase)
 {
     tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_test(tcase, test_libsodium_xchacha20);
+    tcase_add_test(tcase, test_libcrypto_xchacha20);
     tcase_add_test(tcase, test_suite_1);
     tcase_add_test(tcase, test_libsodium_aes_gcm);
     tcase_add_test(tcase, test_libcrypto_aes_gcm);

@@ -20,8 +20,8 @@ static void derive_message_key(const uint8_t *key, const uint8_t *nonce,
 /* Setting a key costs libcrypto more, and wiping it as well; the rest less. Measured with 82 bytes
  * of associated data on a Zen 5 with libsodium 1.0.18 and OpenSSL 3.0, sealing / opening in ns:
  *             64 B        1,024 B     1,152 B     1,408 B     4,096 B        16,384 B
- * libsodium   188 / 199   659 / 715   728 / 799   881 / 942   2,328 / 2,650  9,668 / 10,290
- * libcrypto   506 / 498   739 / 732   782 / 733   801 / 795   1,427 / 1,417  4,343 /  4,425 */
+ * libsodium   228 / 251   607 / 710   647 / 765   760 / 898   2,011 / 2,420  7,710 / 9,351
+ * libcrypto   591 / 590   744 / 737   726 / 725   792 / 780   1,310 / 1,302  3,761 / 3,730 */
 #define SODIUM_LONGEST 1152
 
 static bool sodium_is_faster(size_t len)
