@@ -245,14 +245,13 @@ static kms_status decrypt_chunks(conversion *c)
 /* The stream proves itself, so the file's date says nothing: its header may be rewrapped meanwhile. */
 static kms_status decrypt(kms_store *store, const kms_context *context, conversion *c)
 {
+    named_file file = {c->fd, c->from};
+    kms_stream_io io = io_of(&file);
     uint8_t header[KMS__STREAM_HEADER];
     struct stat now;
-    size_t got = 0;
 
-    KMS__TRY(read_on(c, header, sizeof header, &got));
-    if (got < sizeof header)
-        return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT, "%s is no stream: it has %zu bytes",
-                             kms__file_label(c->from), got);
+    KMS__TRY(kms__file_about(c->from, kms__stream_io_header(&io, header)));
+    c->read = sizeof header;
     KMS__TRY(kms__file_about(c->from,
                              kms__stream_open(store, context, header, &c->room->secret->cipher)));
     KMS__TRY(decrypt_chunks(c));

@@ -13,7 +13,7 @@ _Static_assert(KMS_STREAM_HEADER_SIZE == KMS__STREAM_HEADER &&
                    KMS_STREAM_CHUNK_OVERHEAD == KMS__CHUNK_OVERHEAD,
                "sizes of kms/stream.h");
 
-/* The last chunk of the longest stream. */
+/* The last chunk of the longest stream, which is empty. */
 #define LAST_INDEX (KMS_STREAM_PLAINTEXT_MAX / KMS__CHUNK_SIZE)
 
 /* One way of a stream: pieces are gathered to a chunk, and what comes out of it waits to be taken. */
@@ -128,7 +128,7 @@ static kms_status handle(kms_stream *s, kms_slice in, uint8_t *out)
 {
     kms_status st;
 
-    if (s->index > LAST_INDEX)
+    if (s->index >= LAST_INDEX && in.len > (s->decrypting ? KMS__CHUNK_OVERHEAD : 0))
         return kms_set_error(KMS_ERR_LIMIT_EXCEEDED, "a stream has at most 2^62 bytes");
     st = s->decrypting ? kms__chunk_open(&s->room->secret->cipher, s->index, in, out)
                        : kms__chunk_seal(&s->room->secret->cipher, s->index, in, out);
