@@ -10,9 +10,9 @@ static const struct {
     const char *name;
     void (*run)(const options *all);
 } sections[] = {
-    {"hot", bench_hot},     {"writers", bench_writers}, {"calls", bench_calls},
-    {"big", bench_big},     {"threads", bench_threads}, {"rotating", bench_rotating},
-    {"admin", bench_admin}, {"scaling", bench_scaling},
+    {"hot", bench_hot},           {"writers", bench_writers}, {"calls", bench_calls},
+    {"big", bench_big},           {"streams", bench_streams}, {"threads", bench_threads},
+    {"rotating", bench_rotating}, {"admin", bench_admin},     {"scaling", bench_scaling},
 };
 
 int main(int argc, char **argv)

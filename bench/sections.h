@@ -12,6 +12,8 @@ void bench_writers(const options *all);
 void bench_calls(const options *all);
 /* Large messages. */
 void bench_big(const options *all);
+/* Streams and files. */
+void bench_streams(const options *all);
 /* One and two threads. */
 void bench_threads(const options *all);
 /* A reader while another process moves its alias. */

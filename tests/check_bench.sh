@@ -48,11 +48,12 @@ for suite in 1, 2:
             check(("hot", suite, size, name) in rows, f"no row {name}, suite {suite}, {size} B")
     for size in 65536, 1048576:
         check(("big", suite, size, "kms_encrypt()") in rows, f"no row of {size} B, suite {suite}")
+    check(("streams", suite, 65536, "kms_stream_push(), sealing") in rows, f"no streams, suite {suite}")
     check(("threads", suite, 64, "kms_encrypt(), 2 threads") in rows, f"no threads, suite {suite}")
 for (section, _, _, name), row in rows.items():
     check(0 < row["least_ns"] <= row["median_ns"], f"times of {section}: {name}")
     check(name in table, f"{section}: {name} is not in the table")
-for section in "hot", "writers", "calls", "big", "threads", "rotating", "admin", "scaling":
+for section in "hot", "writers", "calls", "big", "streams", "threads", "rotating", "admin", "scaling":
     check(any(key[0] == section for key in rows), f"no row of {section}")
 for ratio in found["ratios"]:
     check(0 < ratio["quarter"] <= ratio["median"] <= ratio["three_quarters"], f"{ratio}")
