@@ -353,7 +353,7 @@ START_TEST(what_is_no_file_or_not_there_is_told_by_name)
     refused(from, pipe, KMS_ERR_FILE, "/pipe", "not a regular file");
     refused(from, scratch_path("none/to"), KMS_ERR_NOT_FOUND, "none/to", strerror(ENOENT));
     refused(from, scratch_path("source/to"), KMS_ERR_FILE, "source/to", strerror(ENOTDIR));
-    refused(from, "", KMS_ERR_NOT_FOUND, "", strerror(ENOENT));
+    refused(from, "", KMS_ERR_NOT_FOUND, "find", strerror(ENOENT));
     file_finish();
 }
 END_TEST

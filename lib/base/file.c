@@ -144,6 +144,9 @@ static kms_status find_new_place(const char *path, kms__new_file *file)
     if (lstat(path, &link) == 0)
         return kms_set_error(KMS_ERR_FILE, "%s: a symbolic link that leads nowhere",
                              kms__file_label(path));
+    /* Else it would be found out at the end that nothing can have this name. */
+    if (path[0] == '\0')
+        return kms__file_failed(path, "find");
     file->path = strdup(path);
     return file->path != NULL ? KMS_OK : kms__file_failed(path, "find");
 }
