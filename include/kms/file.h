@@ -5,9 +5,11 @@
  * The new file is made beside the one whose place it takes, under a name of its own
  * (.libkms-XXXXXX, which a kill leaves behind), synced, and renamed. So under its name there is the old
  * file or the whole new one at any moment, and never a part. It gets owner (where the process may give
- * files away) and permissions of the file that it replaces; where there is none, of the source; never
- * set-user-id and its like, access-control lists or extended attributes. A symbolic link at its path
- * stays, and the file that it leads to is replaced. Until it is whole nobody else can read it.
+ * files away), group (where it is of that group; else nothing is for the group) and permissions of the
+ * file that it replaces; where there is none, of the source; never set-user-id and its like,
+ * access-control lists or extended attributes. A symbolic link at its path stays, and the file that it
+ * leads to is replaced; one that leads nowhere is refused. Until it is whole nobody else can read it. Its
+ * folder must be readable, so that the new name can be made durable.
  *
  * Source and result may be the same file.
  */
@@ -58,7 +60,7 @@ typedef struct kms_file_options {
  *                                   Where the sentence says that the folder could not be synced, the
  *                                   new file is there, and perhaps not durable
  * @retval KMS_ERR_FULL              no room
- * @retval KMS_ERR_CHANGED           from was changed meanwhile
+ * @retval KMS_ERR_CHANGED           from was changed meanwhile: it has another size or date
  * @retval KMS_ERR_CANCELLED         progress said so
  * @retval the others of kms_stream_encrypt() and kms_stream_push()
  *
@@ -78,7 +80,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_encrypt_file(kms_store *store, const char 
  * @param options  NULL for the usual ones
  *
  * Nothing is at `to` before the whole of it is verified. On failure the file at `to`, or none, is there
- * as before.
+ * as before. kms_rewrap_file() may rewrite the header of `from` meanwhile.
  *
  * @retval KMS_OK                      the file is there, and durable
  * @retval KMS_ERR_INVALID_CIPHERTEXT  as kms_stream_decrypt() and kms_stream_push()

@@ -137,37 +137,41 @@ static char *draft_of(const char *path)
     return draft;
 }
 
-static kms_status find_new_place(const char *path, kms__new_file *file)
+static bool is_link(const char *path)
 {
-    struct stat link;
+    struct stat st;
 
-    if (lstat(path, &link) == 0)
-        return kms_set_error(KMS_ERR_FILE, "%s: a symbolic link that leads nowhere",
-                             kms__file_label(path));
-    file->path = strdup(path);
-    return file->path != NULL ? KMS_OK : kms__file_failed(path, "find");
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
-/* Where the file really stands: a link at the path stays one. */
+/* What stands there, or should look like this. */
+static kms_status look_at(const char *path, const struct stat *like, struct stat *there)
+{
+    if (stat(path, there) == 0)
+        return S_ISREG(there->st_mode)
+                   ? KMS_OK
+                   : kms_set_error(KMS_ERR_FILE, "%s: not a regular file", kms__file_label(path));
+    /* Of an empty name it would be found out at the end that nothing can have it. */
+    if (errno != ENOENT || path[0] == '\0')
+        return kms__file_failed(path, "find");
+    if (is_link(path))
+        return kms_set_error(KMS_ERR_FILE, "%s: a symbolic link that leads nowhere",
+                             kms__file_label(path));
+    *there = *like;
+    return KMS_OK;
+}
+
+/* Where the file really stands: a link at the path stays one. Any other path is taken as it is, for the
+ * folders above the working one may be closed to us. */
 static kms_status find_place(const char *path, const struct stat *like, kms__new_file *file)
 {
     struct stat there;
-    bool is_new = false;
 
-    if (stat(path, &there) != 0) {
-        if (errno != ENOENT)
-            return kms__file_failed(path, "find");
-        there = *like;
-        is_new = true;
-    }
-    if (!S_ISREG(there.st_mode))
-        return kms_set_error(KMS_ERR_FILE, "%s: not a regular file", kms__file_label(path));
+    KMS__TRY(look_at(path, like, &there));
     file->mode = there.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
     file->owner = there.st_uid;
     file->group = there.st_gid;
-    if (is_new)
-        return find_new_place(path, file);
-    file->path = realpath(path, NULL);
+    file->path = is_link(path) ? realpath(path, NULL) : strdup(path);
     return file->path != NULL ? KMS_OK : kms__file_failed(path, "find");
 }
 
