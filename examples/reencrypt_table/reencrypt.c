@@ -95,14 +95,22 @@ static bool can_encrypt(const struct work *work)
                         work->alias));
 }
 
-/* What this program itself has decrypted is a use of the old key, and is written down as one. */
+/* What this program itself has decrypted is a use of the old key, and is written down as one. If the
+ * store is busy, kms_close() tries again. */
+static bool record_use(kms_store *store)
+{
+    kms_status status = kms_flush_last_use(store);
+
+    return status == KMS_ERR_BUSY || ok(status);
+}
+
 enum outcome reencrypt(const struct work *work)
 {
     struct survey survey;
     enum outcome outcome = FAILED;
 
     if (survey_take(work, (struct survey_options){.quiet = true}, &survey) && can_encrypt(work) &&
-        make_passes(work, &survey) && ok(kms_flush_last_use(work->store))) {
+        make_passes(work, &survey) && record_use(work->store)) {
         survey_print(&survey);
         outcome = survey_conclude(&survey);
     }
