@@ -309,15 +309,16 @@ refusals()
     grep -q KMS_ERR_WRONG_ROOT_KEY "$out" || { fail 'another passphrase'; cat "$out"; }
 }
 
+make_database
 # The second database has its own files, and is looked at beside the first.
 (
+    exec 3>&- 4<&-
     out=$scratch/people.out
     people
     refusals
     exit $failures
 ) &
 others=$!
-make_database
 dry_run
 kills
 damaged_rows

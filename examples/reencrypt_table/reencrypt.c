@@ -44,13 +44,8 @@ static bool reencrypt_page(struct walk *walk, const struct statements *statement
     return true;
 }
 
-static bool make_pass(const struct work *work, bool quiet, uint64_t stale, struct pass *pass)
+static void tell_pass(const struct pass *pass)
 {
-    bool done;
-
-    *pass = (struct pass){.walk = {.work = work, .quiet = quiet, .visit = reencrypt_page},
-                          .stale = stale};
-    done = walk(&pass->walk);
     if (isatty(STDERR_FILENO)) {
         fputs("\r\033[K", stderr);
     }
@@ -60,6 +55,18 @@ static bool make_pass(const struct work *work, bool quiet, uint64_t stale, struc
         printf("; %" PRIu64 " rows were changed meanwhile", pass->changed);
     }
     printf("\n");
+}
+
+static bool make_pass(const struct work *work, bool again, uint64_t stale, struct pass *pass)
+{
+    bool done;
+
+    *pass = (struct pass){.walk = {.work = work, .quiet = again, .visit = reencrypt_page},
+                          .stale = stale};
+    done = walk(&pass->walk);
+    if (!again || pass->values + pass->changed > 0) {
+        tell_pass(pass);
+    }
     return done;
 }
 
@@ -69,17 +76,17 @@ static bool make_pass(const struct work *work, bool quiet, uint64_t stale, struc
 static bool make_passes(const struct work *work, struct survey *survey)
 {
     struct pass pass;
-    bool quiet = false;
+    bool again = false;
 
     do {
-        if (!make_pass(work, quiet, survey->values[STALE], &pass)) {
+        if (!make_pass(work, again, survey->values[STALE], &pass)) {
             return false;
         }
         survey_free(survey);
         if (!survey_take(work, (struct survey_options){.quiet = true}, survey)) {
             return false;
         }
-        quiet = true;
+        again = true;
     } while (survey->values[STALE] > 0 && pass.values > 0);
     return true;
 }
