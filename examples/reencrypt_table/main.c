@@ -254,5 +254,5 @@ int main(int argc, char **argv)
     }
     kms_close(work.store);
     database_close(&db);
-    return outcome;
+    return (int)outcome;
 }

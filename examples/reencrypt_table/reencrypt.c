@@ -44,13 +44,8 @@ static bool reencrypt_page(struct walk *walk, const struct statements *statement
     return true;
 }
 
-static bool make_pass(const struct work *work, bool quiet, uint64_t stale, struct pass *pass)
+static void tell_pass(const struct pass *pass)
 {
-    bool done;
-
-    *pass = (struct pass){.walk = {.work = work, .quiet = quiet, .visit = reencrypt_page},
-                          .stale = stale};
-    done = walk(&pass->walk);
     if (isatty(STDERR_FILENO)) {
         fputs("\r\033[K", stderr);
     }
@@ -60,6 +55,18 @@ static bool make_pass(const struct work *work, bool quiet, uint64_t stale, struc
         printf("; %" PRIu64 " rows were changed meanwhile", pass->changed);
     }
     printf("\n");
+}
+
+static bool make_pass(const struct work *work, bool again, uint64_t stale, struct pass *pass)
+{
+    bool done;
+
+    *pass = (struct pass){.walk = {.work = work, .quiet = again, .visit = reencrypt_page},
+                          .stale = stale};
+    done = walk(&pass->walk);
+    if (!again || pass->values + pass->changed > 0) {
+        tell_pass(pass);
+    }
     return done;
 }
 
@@ -69,17 +76,17 @@ static bool make_pass(const struct work *work, bool quiet, uint64_t stale, struc
 static bool make_passes(const struct work *work, struct survey *survey)
 {
     struct pass pass;
-    bool quiet = false;
+    bool again = false;
 
     do {
-        if (!make_pass(work, quiet, survey->values[STALE], &pass)) {
+        if (!make_pass(work, again, survey->values[STALE], &pass)) {
             return false;
         }
         survey_free(survey);
         if (!survey_take(work, (struct survey_options){.quiet = true}, survey)) {
             return false;
         }
-        quiet = true;
+        again = true;
     } while (survey->values[STALE] > 0 && pass.values > 0);
     return true;
 }
@@ -95,14 +102,22 @@ static bool can_encrypt(const struct work *work)
                         work->alias));
 }
 
-/* What this program itself has decrypted is a use of the old key, and is written down as one. */
+/* What this program itself has decrypted is a use of the old key, and is written down as one. If the
+ * store is busy, kms_close() tries again. */
+static bool record_use(kms_store *store)
+{
+    kms_status status = kms_flush_last_use(store);
+
+    return status == KMS_ERR_BUSY || ok(status);
+}
+
 enum outcome reencrypt(const struct work *work)
 {
     struct survey survey;
     enum outcome outcome = FAILED;
 
     if (survey_take(work, (struct survey_options){.quiet = true}, &survey) && can_encrypt(work) &&
-        make_passes(work, &survey) && ok(kms_flush_last_use(work->store))) {
+        make_passes(work, &survey) && record_use(work->store)) {
         survey_print(&survey);
         outcome = survey_conclude(&survey);
     }

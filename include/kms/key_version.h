@@ -316,7 +316,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_flush_last_use(kms_store *store);
  * A rotation that is due and that nobody has made yet does not count: kms_rotate_due() makes it.
  *
  * It looks at what the blob says of itself, which is not proven, and opens nothing: the key may be
- * in any state.
+ * in any state. examples/reencrypt_table goes through a database with it.
  *
  * @param store       open store
  * @param keyref      key id, or alias in full

@@ -205,13 +205,12 @@ def kill(kms, db, customers, times, key, *command):
     assert kills >= int(times) and midway >= int(times) // 3
 
 
-# write CUSTOMERS SECONDS FILE: changes rows, deletes some and adds some, for a time; the file has every customer as
-# it must be then
-def write(kms, db, customers, seconds, file):
+# write CUSTOMERS TIMES FILE: changes rows, deletes some and adds some; the file has every customer as it must
+# be then
+def write(kms, db, customers, times, file):
     expected = read_customers(customers)
-    draw, end, step, last = random.Random(1), time.monotonic() + float(seconds), 0, max(expected)
-    while time.monotonic() < end:
-        step += 1
+    draw, last = random.Random(1), max(expected)
+    for step in range(1, int(times) + 1):
         row = draw.choice(sorted(expected))
         if step % 50 == 0:
             db.execute("DELETE FROM customers WHERE id = ?", (row,))
@@ -227,7 +226,6 @@ def write(kms, db, customers, seconds, file):
     with open(file, "w") as out:
         for row in sorted(expected):
             print(row, *expected[row], sep="\t", file=out)
-    print(step)
 
 
 # change_behind ROW TEXT WAIT COMMAND...: runs a program that is held up by a lock when it wants to write,
