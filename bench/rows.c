@@ -90,13 +90,14 @@ static double least_run(const group *of, const row *r, size_t n)
     return least;
 }
 
-/* Doubles the operations until they fill a quarter of a slice; that also warms the row up. */
+/* Doubles the operations until they fill a slice; that also warms the row up. So long, because it may
+ * take a while until threads are awake. */
 static void calibrate(const group *of, row *r, double slice_ns)
 {
     size_t n = 1;
     double took = least_run(of, r, n), fits;
 
-    while (took < slice_ns / 4 && n < (size_t)1 << 30) {
+    while (took < slice_ns && n < (size_t)1 << 30) {
         n *= 2;
         took = least_run(of, r, n);
     }
