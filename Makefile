@@ -55,7 +55,7 @@ BENCH_ARGS ?=
 
 # --- Detection: skipped for the goals that need no compiler, or that install one first ----------
 
-UNDETECTED_GOALS := check check-asan check-valgrind quickstart bench bench-plots clean distclean format check-format \
+UNDETECTED_GOALS := check check-asan check-valgrind quickstart bench bench-pages clean distclean format check-format \
                     uninstall symbols help
 ifneq ($(filter-out $(UNDETECTED_GOALS),$(or $(MAKECMDGOALS),all)),)
 
@@ -244,7 +244,7 @@ need-bench:
 AGAIN = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 DEPS  = WITH_LMDB=$(WITH_LMDB) WITH_LIBCRYPTO=$(WITH_LIBCRYPTO) scripts/deps
 
-.PHONY: check check-asan check-valgrind quickstart bench bench-plots
+.PHONY: check check-asan check-valgrind quickstart bench bench-pages
 .PHONY: run-check run-programs run-quickstart run-bench
 check:
 	@$(DEPS) check
@@ -265,9 +265,10 @@ quickstart:
 bench:
 	@$(DEPS) bench
 	+@$(AGAIN) run-bench
-bench-plots:
+bench-pages:
 	@$(DEPS) plots
 	bench/plots '$(BENCH_JSON)' docs/img
+	bench/tables '$(BENCH_JSON)' docs/performance.md
 
 RUN_TESTS = CC='$(CC)' JOBS='$(JOBS)' TESTS='$(TESTS)' KMS_BUILD='$(abspath $(BUILD))' \
             KMS_TEST_VECTORS='$(abspath $(VECTORS))' KMS_TEST_UNDER='$(KMS_TEST_UNDER)' \
@@ -363,7 +364,7 @@ help:
 	@echo 'check-valgrind  the test programs under valgrind'
 	@echo 'bench           measures it against bare primitives and bare commits; installs what it needs.'
 	@echo '                BENCH_ARGS="--quick --only=hot" for less; results in BENCH_JSON=build/bench.json'
-	@echo 'bench-plots     draws docs/img/ from these results'
+	@echo 'bench-pages     draws docs/img/ and writes the tables of docs/performance.md from these results'
 	@echo 'tests examples  build the test programs, the example programs'
 	@echo 'install         DESTDIR=, PREFIX=, LIBDIR=, INCLUDEDIR= say where; uninstall removes it'
 	@echo 'format          rewrite the sources with clang-format; check-format only looks'

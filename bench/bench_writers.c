@@ -69,7 +69,7 @@ void bench_writers(const options *all)
         double measured = report_ratio(rows, &rows->rows[i + 1], &rows->rows[0], what);
 
         report_goal(AT_MOST, 1.25, measured,
-                    "decrypt, suite 2, 64 B, rows of %zu writers, of context kept", writers[i]);
+                    "decrypt, suite 2, 64 B, rows of %zu writer(s), of context kept", writers[i]);
         messages_free(subjects[i]);
     }
     messages_free(floor);

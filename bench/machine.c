@@ -20,8 +20,10 @@ static const char *line_of(const char *path, const char *begin, char *line, int 
 
     while (file != NULL && *found == '\0' && fgets(line, size, file) != NULL)
         if (strncmp(line, begin, len) == 0) {
-            line[strcspn(line, "\n")] = '\0';
-            found = line + len + strspn(line + len, " \t:=\"");
+            char *value = line + len + strspn(line + len, " \t:=\"");
+
+            value[strcspn(value, "\n\"")] = '\0';
+            found = value;
         }
     if (file != NULL)
         (void)fclose(file);

@@ -7,6 +7,8 @@
 typedef struct options {
     /* Under a minute: fewer rounds, sizes and keys. */
     bool quick;
+    /* Rounds of every group; 0: as many as each has. */
+    unsigned rounds;
     /* Sections to run, joined by commas; NULL: all. */
     const char *only;
     /* File for the JSON; NULL: none. */

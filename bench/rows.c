@@ -23,6 +23,11 @@ double now_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+double thread_ns(void)
+{
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 group *group_new(const char *section, watch by, const char *title)
 {
     group *made = calloc(1, sizeof *made);
@@ -67,14 +72,14 @@ const row *group_row(const group *of, const char *name)
 /* Nanoseconds that n operations take. */
 static double run(const group *of, const row *r, size_t n)
 {
-    clockid_t id = of->by == THREAD_TIME ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+    double (*clock_ns)(void) = of->by == THREAD_TIME ? thread_ns : now_ns;
     double started;
 
     if (r->before != NULL)
         r->before(r->subject);
-    started = read_clock(id);
+    started = clock_ns();
     r->run(r->subject, n);
-    return read_clock(id) - started;
+    return clock_ns() - started;
 }
 
 /* The least of a few, so that whoever takes the processor meanwhile does not count. */
@@ -90,13 +95,14 @@ static double least_run(const group *of, const row *r, size_t n)
     return least;
 }
 
-/* Doubles the operations until they fill a quarter of a slice; that also warms the row up. */
+/* Doubles the operations until they fill a slice; that also warms the row up. So long, because it may
+ * take a while until threads are awake. */
 static void calibrate(const group *of, row *r, double slice_ns)
 {
     size_t n = 1;
     double took = least_run(of, r, n), fits;
 
-    while (took < slice_ns / 4 && n < (size_t)1 << 30) {
+    while (took < slice_ns && n < (size_t)1 << 30) {
         n *= 2;
         took = least_run(of, r, n);
     }

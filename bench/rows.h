@@ -76,6 +76,8 @@ typedef struct ratio {
 ratio ratio_of(const group *of, const row *of_row, const row *to);
 
 double median_of(double *values, size_t count);
+/* Nanoseconds on the wall, and those for which this thread had a processor. */
 double now_ns(void);
+double thread_ns(void);
 
 #endif

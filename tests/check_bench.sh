@@ -17,7 +17,7 @@ mkdir "$scratch/disk"
 fast=$(mktemp -d -p /dev/shm 2>/dev/null) || fast=$(mktemp -d -p "$scratch")
 trap 'rm -rf "$scratch" "$fast"' EXIT
 
-"$bench" --quick --fast="$fast" --disk="$scratch/disk" \
+"$bench" --quick --rounds=3 --fast="$fast" --disk="$scratch/disk" \
     --json="$scratch/bench.json" >"$scratch/table" 2>"$scratch/errors" ||
     { echo "FAIL: bench: status $?"; cat "$scratch/errors"; exit 1; }
 if [[ $(ls "$fast" "$scratch/disk") != "$fast:"$'\n\n'"$scratch/disk:" ]]; then

@@ -104,6 +104,14 @@ static slot *set_of(const kms__cache *cache, uint64_t hash)
     return &cache->slots[(hash & cache->set_mask) * WAYS];
 }
 
+/* What a warm call will read, asked for before it is needed: with many keys in use it is not in the
+ * nearer caches. */
+static void fetch_ahead(const kms__opened *entry)
+{
+    __builtin_prefetch(&entry->suite);
+    __builtin_prefetch(&entry->lookup[32]);
+}
+
 static bool is_for(const kms__opened *entry, uint8_t kind, const void *bytes, size_t len)
 {
     return entry->kind == kind && entry->lookup_len == len &&
@@ -124,11 +132,13 @@ kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, kms__t
         entry = atomic_load_explicit(&set[way].entry, memory_order_acquire);
         if (entry == NULL)
             continue;
+        fetch_ahead(entry);
         /* Sequentially consistent, so that whoever empties the slot either sees the hazard or is
          * seen here to have emptied it. A weaker store was seen to use wiped keys. */
         atomic_store(&thread->hazards[hazard], entry);
         if (atomic_load(&set[way].entry) == entry &&
             is_for(entry, (uint8_t)lookup->kind, lookup->bytes.data, lookup->bytes.len)) {
+            __builtin_prefetch(entry->suite_key);
             if (!atomic_load_explicit(&entry->used, memory_order_relaxed))
                 atomic_store_explicit(&entry->used, true, memory_order_relaxed);
             return entry;
@@ -242,7 +252,7 @@ static slot *place_for(kms__cache *cache, const kms__opened *entry, uint64_t has
 
         if (other != NULL && is_for(other, entry->kind, entry->lookup, entry->lookup_len))
             return &set[way];
-        if (other == NULL)
+        if (other == NULL && place == NULL)
             place = &set[way];
     }
     for (size_t way = 0; place == NULL && way < WAYS; way++)

@@ -39,9 +39,10 @@ enum { KMS__MARK_ALIAS, KMS__MARK_KEY, KMS__MARK_VERSION, KMS__MARKS };
 /* A version opened for encrypting and decrypting. Nothing of it but the tag, the use bit, the last
  * use and the rest of the rotation changes while it can be found. */
 typedef struct kms__opened {
+    /* What a warm call looks at comes first and together: with many keys in use, each line of memory
+     * more is a wait of its own. */
     uint64_t incarnation;
     _Atomic uint64_t number;
-    _Atomic bool used;
     /* When it was last used, to the hour, since this was last collected; 0: not. */
     _Atomic int64_t last_use_ms;
     /* What changes by time alone: from when on it may not be used, and within which dates automatic
@@ -49,21 +50,23 @@ typedef struct kms__opened {
     int64_t expires_ms;
     _Atomic int64_t rest_from_ms;
     _Atomic int64_t rest_until_ms;
+    /* The suite's key, in a secret cell; behind it stands the second key. */
+    uint8_t *suite_key;
+    _Atomic bool used;
+    uint8_t kind;
+    uint16_t lookup_len;
+    kms_key_usage usage;
+    kms_suite suite;
+    uint8_t blob_prefix[KMS__BLOB_PREFIX];
+    uint8_t lookup[KMS__LOOKUP_MAX];
+    /* What a call looks at that finds another tag, or that is no plain encryption. */
     bool by_alias;
     /* The key that the alias pointed to before, if it was moved. */
     bool has_previous;
     uint8_t previous[KMS__ID_SIZE];
-    uint8_t kind;
-    uint16_t lookup_len;
-    uint8_t lookup[KMS__LOOKUP_MAX];
     uint8_t key_id[KMS__ID_SIZE];
     uint32_t version;
-    kms_suite suite;
-    kms_key_usage usage;
-    uint8_t blob_prefix[KMS__BLOB_PREFIX];
     uint8_t marks[KMS__MARKS][KMS__MARK_SIZE];
-    /* The suite's key, in a secret cell; behind it stands the second key. */
-    uint8_t *suite_key;
     struct kms__opened *next;
 } kms__opened;
 
