@@ -1,4 +1,5 @@
 /* Streams: data of any size, pushed through in any pieces, in constant memory. */
+#include "crypto/chunk.h"
 #include "support/stream_trial.h"
 
 #include <sodium.h>
@@ -411,6 +412,28 @@ START_TEST(a_child_of_fork_cannot_go_on_with_a_stream)
 }
 END_TEST
 
+/* What a copy of a running machine would do: seal another chunk in the same place of the same stream. */
+START_TEST(a_chunk_that_is_sealed_twice_has_two_nonces)
+{
+    const uint8_t stream_key[KMS__STREAM_KEY_SIZE] = {1};
+    uint8_t first[10 + KMS__CHUNK_OVERHEAD], second[10 + KMS__CHUNK_OVERHEAD], back[10];
+    const kms_slice text = {"ten bytes.", 10};
+    kms__chunk_cipher cipher;
+
+    setup();
+    ck_assert(kms__chunk_cipher_init(&cipher, KMS_SUITE_XCHACHA20_POLY1305, stream_key));
+    fixture_ok(kms__chunk_seal(&cipher, 5, text, first));
+    fixture_ok(kms__chunk_seal(&cipher, 5, text, second));
+    ck_assert_int_ne(memcmp(first, second, KMS__CHUNK_SALT), 0);
+    ck_assert_int_ne(memcmp(first + KMS__CHUNK_SALT, second + KMS__CHUNK_SALT, 10), 0);
+    fixture_ok(kms__chunk_open(&cipher, 5, (kms_slice){second, sizeof second}, back));
+    ck_assert_int_eq(memcmp(back, text.data, 10), 0);
+    fixture_is(kms__chunk_open(&cipher, 6, (kms_slice){second, sizeof second}, back),
+               KMS_ERR_INVALID_CIPHERTEXT);
+    finish();
+}
+END_TEST
+
 /* --- rotation ----------------------------------------------------------------------------------- */
 
 START_TEST(a_stream_tells_its_key_and_whether_it_is_stale)
@@ -453,6 +476,7 @@ int main(void)
         {a_header_opens_as_nothing_but_a_stream, 0},
         {a_deterministic_key_makes_no_streams, 0},
         {a_child_of_fork_cannot_go_on_with_a_stream, 0},
+        {a_chunk_that_is_sealed_twice_has_two_nonces, 0},
         {a_stream_tells_its_key_and_whether_it_is_stale, 0},
     };
 
