@@ -5,6 +5,16 @@
 
 #define MAGIC "KMS"
 #define MAGIC_SIZE 3
+#define FORMAT_AT MAGIC_SIZE
+#define SUITE_AT 4
+#define KEY_ID_AT 6
+#define VERSION_AT (KEY_ID_AT + KMS__ID_SIZE)
+#define COMMITMENT_AT (VERSION_AT + 4)
+
+_Static_assert(KMS__BLOB_KIND_AT == SUITE_AT + 1 &&
+                   COMMITMENT_AT + KMS_COMMITMENT_SIZE == KMS__BLOB_PREFIX &&
+                   KMS__BLOB_PREFIX == KMS__BLOB_NONCE_AT,
+               "the fields of a blob follow each other");
 
 void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, kms_blob_kind kind,
                             const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version,
@@ -21,13 +31,6 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
     kms__write_bytes(&writer, commitment, KMS_COMMITMENT_SIZE);
 }
 
-static bool has_magic(kms__reader *reader)
-{
-    kms_slice magic = kms__read_slice(reader, MAGIC_SIZE);
-
-    return magic.len == MAGIC_SIZE && memcmp(magic.data, MAGIC, MAGIC_SIZE) == 0;
-}
-
 static kms_status not_a_blob(size_t len)
 {
     return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
@@ -42,29 +45,33 @@ kms_status kms__blob_check_size(size_t len)
                                                                            : KMS_OK;
 }
 
+static uint32_t read_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* Every decryption comes here, so the fields are read in their places, which are fixed, after the length
+ * was looked at once. */
 kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob)
 {
-    kms__reader reader = kms__reader_of(data, len);
-    uint8_t format, suite, kind;
+    const uint8_t *at = data;
 
-    if (!has_magic(&reader))
+    if (len <= MAGIC_SIZE || memcmp(at, MAGIC, MAGIC_SIZE) != 0)
         return not_a_blob(len);
-    format = kms__read_u8(&reader);
-    if (kms__reader_ok(&reader) && format > KMS__BLOB_FORMAT)
+    if (at[FORMAT_AT] > KMS__BLOB_FORMAT)
         return kms_set_error(KMS_ERR_NEWER_FORMAT,
-                             "the blob has format %u: a newer libkms made it, use that", format);
-    suite = kms__read_u8(&reader);
-    kind = kms__read_u8(&reader);
-    kms__read_bytes(&reader, blob->key_id, KMS__ID_SIZE);
-    blob->key_version = kms__read_u32(&reader);
-    blob->commitment = kms__read_slice(&reader, KMS_COMMITMENT_SIZE).data;
-    blob->nonce = kms__read_slice(&reader, KMS__BLOB_HEADER - KMS__BLOB_NONCE_AT).data;
-    blob->sealed = kms__read_slice(&reader, reader.left);
-    if (!kms__reader_ok(&reader) || len < KMS_BLOB_OVERHEAD || format != KMS__BLOB_FORMAT)
+                             "the blob has format %u: a newer libkms made it, use that",
+                             at[FORMAT_AT]);
+    if (len < KMS_BLOB_OVERHEAD || at[FORMAT_AT] != KMS__BLOB_FORMAT)
         return not_a_blob(len);
-    blob->header = data;
-    blob->suite = (kms_suite)suite;
-    blob->kind = (kms_blob_kind)kind;
+    blob->header = at;
+    blob->suite = (kms_suite)at[SUITE_AT];
+    blob->kind = (kms_blob_kind)at[KMS__BLOB_KIND_AT];
+    memcpy(blob->key_id, at + KEY_ID_AT, KMS__ID_SIZE);
+    blob->key_version = read_u32(at + VERSION_AT);
+    blob->commitment = at + COMMITMENT_AT;
+    blob->nonce = at + KMS__BLOB_NONCE_AT;
+    blob->sealed = (kms_slice){at + KMS__BLOB_HEADER, len - KMS__BLOB_HEADER};
     return KMS_OK;
 }
 

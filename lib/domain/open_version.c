@@ -7,11 +7,8 @@
 #include "domain/reference.h"
 #include "domain/rotation.h"
 #include "domain/state.h"
-#include "wire/wire.h"
 
 #include <string.h>
-
-#define VERSION_LOOKUP_SIZE (KMS__ID_SIZE + 4)
 
 /* What is wanted, and what came of it. */
 typedef struct request {
@@ -329,13 +326,12 @@ static kms_status pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZ
                               uint32_t version, kms_operation operation, unsigned hazard,
                               kms__pin *pin)
 {
-    uint8_t lookup[VERSION_LOOKUP_SIZE];
-    kms__writer writer = kms__writer_to(lookup, sizeof lookup);
+    uint8_t lookup[KMS__VERSION_LOOKUP];
     request wanted = {.operation = operation, .key_id = key_id, .version = version};
 
-    kms__write_bytes(&writer, key_id, KMS__ID_SIZE);
-    kms__write_u32(&writer, version);
-    wanted.lookup = (kms__lookup){KMS__LOOKUP_VERSION, {lookup, writer.len}};
+    memcpy(lookup, key_id, KMS__ID_SIZE);
+    memcpy(lookup + KMS__ID_SIZE, &version, sizeof version);
+    wanted.lookup = (kms__lookup){KMS__LOOKUP_VERSION, {lookup, sizeof lookup}};
     return find(store, &wanted, hazard, pin);
 }
 

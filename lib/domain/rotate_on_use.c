@@ -78,15 +78,17 @@ static bool must_wait(const kms_store *store, int64_t now_ms)
 }
 
 /* The caller has taken the flag. */
-static void rotate_before_use(kms_store *store, attempt *a, const kms__pin *pin)
+static void rotate_before_use(kms_store *store, const kms__pin *pin)
 {
+    attempt a = {.outcome.made = false};
     kms__kept_error kept;
     kms_status st;
 
     kms__error_keep(&kept);
-    st = try_rotation(store, a);
+    memcpy(a.id, pin->opened->key_id, KMS__ID_SIZE);
+    st = try_rotation(store, &a);
     if (st == KMS_OK)
-        count_success(store, a, pin);
+        count_success(store, &a, pin);
     else
         count_failure(store, st, pin);
     kms__error_restore(&kept);
@@ -96,16 +98,13 @@ static void rotate_before_use(kms_store *store, attempt *a, const kms__pin *pin)
 kms_status kms__pin_for_encrypting(kms_store *store, const char *keyref, unsigned hazard,
                                    kms__pin *pin)
 {
-    attempt a = {.outcome.made = false};
-
     KMS__TRY(kms__pin_primary(store, keyref, hazard, pin));
     if (rests(pin))
         return KMS_OK;
     /* One attempt of one thread at a time; whoever comes meanwhile uses the old version. */
     if (must_wait(store, pin->now_ms) || atomic_flag_test_and_set(&store->rotation.busy))
         return KMS_OK;
-    memcpy(a.id, pin->opened->key_id, KMS__ID_SIZE);
-    rotate_before_use(store, &a, pin);
+    rotate_before_use(store, pin);
     kms__pin_release(pin);
     return kms__pin_primary(store, keyref, hazard, pin);
 }

@@ -22,6 +22,7 @@
 
 /* What an entry is found by: a key reference as the caller wrote it, or key id and version. */
 #define KMS__LOOKUP_MAX KMS_ALIAS_SIZE
+#define KMS__VERSION_LOOKUP (KMS__ID_SIZE + sizeof(uint32_t))
 
 typedef enum kms__lookup_kind {
     KMS__LOOKUP_REFERENCE = 1,
