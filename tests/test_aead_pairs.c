@@ -317,14 +317,18 @@ static void expect_suite_2_tells(kms_status expected)
 /* With the null provider libcrypto takes no other by itself: as where only approved ones are. */
 START_TEST(without_chacha20_in_libcrypto_suite_1_works)
 {
+    OSSL_PROVIDER *none;
+
     setup();
-    ck_assert_ptr_nonnull(OSSL_PROVIDER_load(NULL, "null"));
+    none = OSSL_PROVIDER_load(NULL, "null");
+    ck_assert_ptr_nonnull(none);
     ck_assert_int_eq(pairs[0].seal[1](key, nonce, slice(NULL, 0), slice(plain, 5000), sealed[0]),
                      KMS_ERR_UNSUPPORTED);
     expect_suite_1_works();
     expect_suite_2_tells(KMS_ERR_UNSUPPORTED);
     /* The program's own list of libcrypto's errors stays as it was. */
     ck_assert_uint_eq(ERR_peek_error(), 0);
+    ck_assert_int_eq(OSSL_PROVIDER_unload(none), 1);
     finish();
 }
 END_TEST

@@ -4,6 +4,7 @@
 #include "crypto/aead.h"
 #include "crypto/generator.h"
 #include "crypto/kdf.h"
+#include "crypto/message_keys.h"
 #include "crypto/prf.h"
 
 #include <check.h>
@@ -201,6 +202,42 @@ START_TEST(test_no_key_stays_on_the_stack)
         expect_no_key(&used, seal_message);
         expect_no_key(&used, open_message);
     }
+}
+END_TEST
+
+/* Derives and keeps the key twice, to seal under it and to open. */
+static void use_kept_keys(void *argument)
+{
+    static uint8_t text[64], sealed[64 + TAG];
+    const kms_slice bound = slice(key, sizeof key);
+    kms__message_keys *keys = argument;
+    kms__message_key *kept = kms__message_key_of_nonce(keys, 1, key, nonce);
+
+    if (kept == NULL ||
+        kms__message_key_seal(kept, nonce, bound, slice(text, sizeof text), sealed) != KMS_OK)
+        abort();
+    kept = kms__message_key_of_nonce(keys, 2, key, nonce);
+    if (kept == NULL ||
+        kms__message_key_open(kept, nonce, bound, slice(sealed, sizeof sealed), text) != KMS_OK)
+        abort();
+}
+
+START_TEST(test_no_kept_key_stays_on_the_stack)
+{
+    kms__message_keys *keys = kms__message_keys_open();
+    uint8_t message_key[32];
+
+    if (keys == NULL || !stack_can_be_searched())
+        return;
+    for (int i = 0; i < 20; i++) {
+        randombytes_buf(nonce, sizeof nonce);
+        derive_message_key(KMS_SUITE_AES_256_GCM, message_key);
+        ck_assert(!leaves_on_stack(message_key, use_kept_keys, keys));
+        kms__message_keys_forget(keys, 1);
+        kms__message_keys_forget(keys, 2);
+        ck_assert(!leaves_on_stack(key, use_kept_keys, keys));
+    }
+    kms__message_keys_close(keys);
 }
 END_TEST
 
@@ -505,6 +542,7 @@ END_TEST
 
 static void add_tests(TCase *tcase)
 {
+    tcase_add_test(tcase, test_no_kept_key_stays_on_the_stack);
     tcase_add_test(tcase, test_derived_key_stays_off_the_stack);
     tcase_add_test(tcase, test_a_value_and_its_key_stay_off_the_stack);
     tcase_add_test(tcase, test_generator_key_stays_off_the_stack);

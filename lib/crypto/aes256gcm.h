@@ -5,7 +5,12 @@
 
 #include "crypto/aead.h"
 
+#include <sodium.h>
+
 #define KMS__AES256GCM_NONCE_SIZE 12
+
+/* The longest plaintext for which libsodium's is the faster one. */
+#define KMS__AES256GCM_SODIUM_LONGEST 1152
 
 /* libsodium's: only where the processor has AES and carry-less multiplication. It cannot fail but
  * for a tag that does not fit. */
@@ -15,13 +20,22 @@ kms_status kms__aes256gcm_sodium_seal(const uint8_t *key, const uint8_t *nonce,
 kms_status kms__aes256gcm_sodium_open(const uint8_t *key, const uint8_t *nonce,
                                       kms_slice associated, kms_slice sealed, uint8_t *out);
 
+/* Under a key that crypto_aead_aes256gcm_beforenm() has expanded. */
+void kms__aes256gcm_sodium_seal_by(const crypto_aead_aes256gcm_state *state, const uint8_t *nonce,
+                                   kms_slice associated, kms_slice plain, uint8_t *out);
+kms_status kms__aes256gcm_sodium_open_by(const crypto_aead_aes256gcm_state *state,
+                                         const uint8_t *nonce, kms_slice associated,
+                                         kms_slice sealed, uint8_t *out);
+
 /* libcrypto's: on every processor, in builds with it. */
 kms_status kms__aes256gcm_libcrypto_seal(const uint8_t *key, const uint8_t *nonce,
                                          kms_slice associated, kms_slice plain, uint8_t *out);
 kms_status kms__aes256gcm_libcrypto_open(const uint8_t *key, const uint8_t *nonce,
                                          kms_slice associated, kms_slice sealed, uint8_t *out);
 
-/* Suite 2: AES-256-GCM under a key that HChaCha20 derives for each message. */
+/* Suite 2: AES-256-GCM under a key that HChaCha20 derives from the nonce's first 12 bytes. */
+void kms__suite_2_message_key(const uint8_t *key, const uint8_t *nonce,
+                              uint8_t message_key[KMS__AEAD_KEY_SIZE]);
 kms_status kms__suite_2_seal(const uint8_t *key, const uint8_t *nonce, kms_slice associated,
                              kms_slice plain, uint8_t *out);
 kms_status kms__suite_2_open(const uint8_t *key, const uint8_t *nonce, kms_slice associated,

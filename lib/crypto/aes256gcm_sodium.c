@@ -11,6 +11,25 @@ bool kms__aes256gcm_sodium_available(void)
  * round keys there, the first of which is half of the key. Wiping so much takes 11 ns. */
 #define STACK_USED 1024
 
+void kms__aes256gcm_sodium_seal_by(const crypto_aead_aes256gcm_state *state, const uint8_t *nonce,
+                                   kms_slice associated, kms_slice plain, uint8_t *out)
+{
+    (void)crypto_aead_aes256gcm_encrypt_afternm(out, NULL, plain.data, plain.len, associated.data,
+                                                associated.len, NULL, nonce, state);
+    sodium_stackzero(STACK_USED);
+}
+
+kms_status kms__aes256gcm_sodium_open_by(const crypto_aead_aes256gcm_state *state,
+                                         const uint8_t *nonce, kms_slice associated,
+                                         kms_slice sealed, uint8_t *out)
+{
+    const int opened = crypto_aead_aes256gcm_decrypt_afternm(
+        out, NULL, NULL, sealed.data, sealed.len, associated.data, associated.len, nonce, state);
+
+    sodium_stackzero(STACK_USED);
+    return opened == 0 ? KMS_OK : KMS_ERR_INVALID_CIPHERTEXT;
+}
+
 /* With a state of our own, since libsodium's one-call forms leave theirs unwiped as well. */
 kms_status kms__aes256gcm_sodium_seal(const uint8_t *key, const uint8_t *nonce,
                                       kms_slice associated, kms_slice plain, uint8_t *out)
@@ -18,10 +37,8 @@ kms_status kms__aes256gcm_sodium_seal(const uint8_t *key, const uint8_t *nonce,
     crypto_aead_aes256gcm_state state;
 
     (void)crypto_aead_aes256gcm_beforenm(&state, key);
-    (void)crypto_aead_aes256gcm_encrypt_afternm(out, NULL, plain.data, plain.len, associated.data,
-                                                associated.len, NULL, nonce, &state);
+    kms__aes256gcm_sodium_seal_by(&state, nonce, associated, plain, out);
     sodium_memzero(&state, sizeof state);
-    sodium_stackzero(STACK_USED);
     return KMS_OK;
 }
 
@@ -29,12 +46,10 @@ kms_status kms__aes256gcm_sodium_open(const uint8_t *key, const uint8_t *nonce,
                                       kms_slice associated, kms_slice sealed, uint8_t *out)
 {
     crypto_aead_aes256gcm_state state;
-    int opened;
+    kms_status status;
 
     (void)crypto_aead_aes256gcm_beforenm(&state, key);
-    opened = crypto_aead_aes256gcm_decrypt_afternm(out, NULL, NULL, sealed.data, sealed.len,
-                                                   associated.data, associated.len, nonce, &state);
+    status = kms__aes256gcm_sodium_open_by(&state, nonce, associated, sealed, out);
     sodium_memzero(&state, sizeof state);
-    sodium_stackzero(STACK_USED);
-    return opened == 0 ? KMS_OK : KMS_ERR_INVALID_CIPHERTEXT;
+    return status;
 }

@@ -15,7 +15,6 @@
 #define KEY_SIZE crypto_stream_chacha20_KEYBYTES
 #define BUFFER_SIZE (20 * KMS__NONCE_SIZE)
 #define MIXED_SIZE 8
-#define MIXED_AT (KMS__NONCE_SIZE - MIXED_SIZE)
 
 /* All zero in a fresh cell, and in a forked child: then it is not seeded. */
 typedef struct generator {
@@ -24,7 +23,8 @@ typedef struct generator {
         uint8_t key[KEY_SIZE];
         uint8_t bytes[BUFFER_SIZE];
     } next;
-    uint32_t seeded;
+    /* Which seed of the process this one is, from 1 on. */
+    uint64_t seeded;
     /* Bytes of the buffer not handed out yet: its last ones. */
     uint32_t left;
     /* Bytes that this seed may still give beyond the buffer. */
@@ -35,6 +35,10 @@ typedef struct generator {
 _Static_assert(sizeof(generator) <= KMS__THREAD_GENERATOR_SIZE, "the state fits into its cell");
 _Static_assert(_Alignof(generator) <= 8, "the cell is aligned to 8");
 _Static_assert(KMS__GENERATOR_RESEED % KMS__NONCE_SIZE == 0, "a seed gives whole nonces");
+_Static_assert(2 * KMS__NONCE_HALF == KMS__NONCE_SIZE, "a nonce has two halves");
+
+/* Seeds of all generators; the parent's too, in a forked child. */
+static _Atomic uint64_t seeds;
 
 /* The former key is gone when this returns, so nothing that was handed out can be found again. */
 static void refill(generator *state)
@@ -45,7 +49,7 @@ static void refill(generator *state)
     if (!state->seeded || state->budget == 0) {
         randombytes_buf(state->next.key, sizeof state->next.key);
         state->budget = KMS__GENERATOR_RESEED;
-        state->seeded = 1;
+        state->seeded = atomic_fetch_add_explicit(&seeds, 1, memory_order_relaxed) + 1;
     }
     memcpy(key, state->next.key, sizeof key);
     (void)crypto_stream_chacha20((unsigned char *)&state->next, sizeof state->next, nonce, key);
@@ -57,36 +61,39 @@ static void refill(generator *state)
 
 /* The bytes leave the buffer before the caller has them. The buffer outlives the call, so that
  * memset() is no dead store, and saves sodium_memzero()'s call. */
-static void take(generator *state, uint8_t nonce[KMS__NONCE_SIZE])
+static inline void take(generator *state, uint8_t *bytes, uint32_t size)
 {
     uint8_t *from;
 
-    if (!state->seeded || state->left == 0)
+    if (!state->seeded || state->left < size)
         refill(state);
     from = state->next.bytes + (BUFFER_SIZE - state->left);
-    state->left -= KMS__NONCE_SIZE;
-    memcpy(nonce, from, KMS__NONCE_SIZE);
-    memset(from, 0, KMS__NONCE_SIZE);
+    state->left -= size;
+    memcpy(bytes, from, size);
+    memset(from, 0, size);
 }
 
-/* false: the generator cannot be used now. Either this call interrupted another one of the same
+/* Tells the seed. 0: the generator cannot be used now. Either this call interrupted another one of the same
  * thread (a signal handler did), or a signal handler forked while this call ran, and the fork
  * wiped the state under it: then the child goes on with what it still has of the parent's, so
  * that goes too. */
-static bool draw(generator *state, uint8_t nonce[KMS__NONCE_SIZE])
+static inline uint64_t draw(generator *state, uint8_t *bytes, uint32_t size)
 {
+    uint64_t seed;
+
     if (state->busy)
-        return false;
+        return 0;
     state->busy = 1;
     atomic_signal_fence(memory_order_seq_cst);
-    take(state, nonce);
+    take(state, bytes, size);
+    seed = state->seeded;
     atomic_signal_fence(memory_order_seq_cst);
     if (!state->busy) {
         sodium_memzero(state, sizeof *state);
-        return false;
+        return 0;
     }
     state->busy = 0;
-    return true;
+    return seed;
 }
 
 static uint64_t cycle_counter(void)
@@ -148,20 +155,28 @@ static bool processor_random(uint64_t *value)
  * and often with the same cycle counter. Only what the processor draws anew tells them apart at
  * once; without it the counter soon does. Into the last bytes, since suite 2 derives its message
  * key from the first. */
-static void part_clones(uint8_t nonce[KMS__NONCE_SIZE])
+static void part_clones(uint8_t last[MIXED_SIZE])
 {
     uint64_t mixed, fresh;
 
     if (!processor_random(&fresh))
         fresh = cycle_counter();
-    memcpy(&mixed, nonce + MIXED_AT, MIXED_SIZE);
+    memcpy(&mixed, last, MIXED_SIZE);
     mixed ^= fresh;
-    memcpy(nonce + MIXED_AT, &mixed, MIXED_SIZE);
+    memcpy(last, &mixed, MIXED_SIZE);
 }
 
 void kms__nonce(kms__thread *thread, uint8_t nonce[KMS__NONCE_SIZE])
 {
-    if (thread == NULL || !draw((generator *)(void *)thread->generator, nonce))
+    if (thread == NULL || draw((generator *)(void *)thread->generator, nonce, KMS__NONCE_SIZE) == 0)
         randombytes_buf(nonce, KMS__NONCE_SIZE);
-    part_clones(nonce);
+    part_clones(nonce + KMS__NONCE_SIZE - MIXED_SIZE);
+}
+
+uint64_t kms__nonce_half(kms__thread *thread, uint8_t half[KMS__NONCE_HALF])
+{
+    const uint64_t seed = draw((generator *)(void *)thread->generator, half, KMS__NONCE_HALF);
+
+    part_clones(half + KMS__NONCE_HALF - MIXED_SIZE);
+    return seed;
 }

@@ -57,24 +57,53 @@ static void begin_header(const kms__pin *pin, kms_blob_kind kind, uint8_t *blob)
     blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
 }
 
-/* The header stands there, with its nonce. */
-static kms_status seal_behind_header(const kms__pin *pin, kms__associated *associated,
-                                     kms_slice plain, uint8_t *blob)
+static kms_status sealed(const kms__pin *pin, uint8_t *blob, kms_status st)
 {
-    kms_status st =
-        kms__aead_seal(pin->opened->suite, pin->opened->suite_key, blob + KMS__BLOB_NONCE_AT,
-                       kms__associated_end(associated, blob), plain, blob + KMS__BLOB_HEADER);
-
     kms__pin_note_use(pin);
     if (st != KMS_OK)
         memset(blob, 0, KMS__BLOB_HEADER);
     return st;
 }
 
+/* The header stands there, with its nonce. */
+static kms_status seal_behind_header(const kms__pin *pin, kms__associated *associated,
+                                     kms_slice plain, uint8_t *blob)
+{
+    return sealed(pin, blob,
+                  kms__aead_seal(pin->opened->suite, pin->opened->suite_key,
+                                 blob + KMS__BLOB_NONCE_AT, kms__associated_end(associated, blob),
+                                 plain, blob + KMS__BLOB_HEADER));
+}
+
+/* The message key of the thread's run, with a nonce of it; NULL: the message is for one of its own. */
+static kms__message_key *take_run(const kms__pin *pin, size_t plain_len, uint8_t *nonce)
+{
+    const kms__opened *opened = pin->opened;
+
+    if (opened->message_keys == NULL || !kms__message_key_serves(plain_len))
+        return NULL;
+    return kms__message_key_of_run(opened->message_keys, opened->number_as_owner, pin->thread,
+                                   opened->suite_key, nonce);
+}
+
+static kms_status seal_in_run(const kms__pin *pin, kms__message_key *key,
+                              kms__associated *associated, kms_slice plain, uint8_t *blob)
+{
+    return sealed(pin, blob,
+                  kms__message_key_seal(key, blob + KMS__BLOB_NONCE_AT,
+                                        kms__associated_end(associated, blob), plain,
+                                        blob + KMS__BLOB_HEADER));
+}
+
 kms_status kms__blob_seal_under(const kms__pin *pin, kms_blob_kind kind,
                                 kms__associated *associated, kms_slice plain, uint8_t *blob)
 {
+    kms__message_key *key;
+
     begin_header(pin, kind, blob);
+    key = take_run(pin, plain.len, blob + KMS__BLOB_NONCE_AT);
+    if (key != NULL)
+        return seal_in_run(pin, key, associated, plain, blob);
     kms__nonce(pin->thread, blob + KMS__BLOB_NONCE_AT);
     return seal_behind_header(pin, associated, plain, blob);
 }
@@ -148,6 +177,22 @@ static kms_status check_nonce(const kms__opened *opened, const kms__associated *
     return KMS_ERR_INVALID_CIPHERTEXT; /* the caller makes the sentence */
 }
 
+/* Under the message key that is kept from another blob of its run, where there is one. */
+static kms_status open_sealed(const kms__opened *opened, kms_slice associated,
+                              const kms__blob *blob, uint8_t *plain)
+{
+    kms__message_key *key = NULL;
+
+    if (opened->message_keys != NULL &&
+        kms__message_key_serves(blob->sealed.len - KMS__AEAD_TAG_SIZE))
+        key = kms__message_key_of_nonce(opened->message_keys, opened->number_as_owner,
+                                        opened->suite_key, blob->nonce);
+    if (key == NULL)
+        return kms__aead_open(opened->suite, opened->suite_key, blob->nonce, associated,
+                              blob->sealed, plain);
+    return kms__message_key_open(key, blob->nonce, associated, blob->sealed, plain);
+}
+
 static kms_status open_under(const kms__opened *opened, unsigned kinds, kms__associated *associated,
                              const kms__blob *blob, uint8_t *plain)
 {
@@ -160,8 +205,7 @@ static kms_status open_under(const kms__opened *opened, unsigned kinds, kms__ass
         deterministic != (opened->usage == KMS_KEY_USAGE_DETERMINISTIC) ||
         memcmp(blob->commitment, commitment, KMS_COMMITMENT_SIZE) != 0)
         return KMS_ERR_INVALID_CIPHERTEXT; /* the caller makes the sentence */
-    KMS__TRY(kms__aead_open(opened->suite, opened->suite_key, blob->nonce,
-                            kms__associated_end(associated, blob->header), blob->sealed, plain));
+    KMS__TRY(open_sealed(opened, kms__associated_end(associated, blob->header), blob, plain));
     return deterministic ? check_nonce(opened, associated, blob, plain) : KMS_OK;
 }
 
