@@ -236,6 +236,9 @@ encrypted_file()
     absent 'line of the report' "$folder/report.kms"
     [[ $(stat -c %a "$folder/report.kms") == 640 ]] || fail 'the permissions are others'
     files seal alias/uploads <"$folder/report" >"$folder/piped.kms" || fail 'encrypted_file seal'
+    files unseal <"$folder/piped.kms" | cmp -s - "$folder/report" || fail 'encrypted_file unseal'
+    files rewrap alias/uplaods report.kms 2>"$scratch/said" && fail 'rewrapped under a misspelt alias'
+    grep -q KMS_ERR_ALIAS_NOT_FOUND "$scratch/said" || { fail 'it said:'; cat "$scratch/said"; }
     cp "$folder/report.kms" "$folder/before.kms"
     files rotate alias/uploads >/dev/null || fail 'encrypted_file rotate'
     files rewrap alias/uploads report.kms piped.kms >"$scratch/first" || fail 'encrypted_file rewrap'

@@ -404,7 +404,7 @@ START_TEST(the_sentence_about_a_long_path_is_whole)
     fixture_says("the-end: this is no stream");
     scratch_write(path, file_plain, 10);
     fixture_is(kms_decrypt_file(file_store, NULL, path, to, NULL), KMS_ERR_INVALID_CIPHERTEXT);
-    fixture_says("the-end is no stream: it has 10 bytes");
+    fixture_says("the-end: 10 bytes are no stream");
     ck_assert_int_eq(chdir("/"), 0);
     file_finish();
 }

@@ -50,6 +50,7 @@ START_TEST(what_is_pushed_in_comes_out_again_at_any_size)
     setup();
     stream = stream_trial_seal(store, "alias/a", &context, plain);
     ck_assert_uint_eq(stream.len, KMS_STREAM_SIZE(plain.len));
+    ck_assert_uint_eq(KMS_STREAM_PLAINTEXT_SIZE(stream.len), plain.len);
     fixture_ok(stream_trial_open(store, &context, stream, NULL, &opened));
     same(opened, plain);
     free(opened.data);
@@ -333,6 +334,7 @@ START_TEST(a_header_opens_as_nothing_but_a_stream)
     /* Where docs/stream-format.md puts the blob, and its size. */
     const size_t blob_at = 49, blob_len = 131;
     kms_secret *secret = NULL;
+    kms_blob_info info;
 
     setup();
     stream = stream_trial_seal(store, key, NULL, nothing);
@@ -345,6 +347,8 @@ START_TEST(a_header_opens_as_nothing_but_a_stream)
                KMS_ERR_INVALID_CIPHERTEXT);
     fixture_is(kms_decrypt(store, NULL, stream.data, stream.len, plain, sizeof plain, &len),
                KMS_ERR_BUFFER_TOO_SMALL);
+    fixture_is(kms_inspect_blob(stream.data, stream.len, &info), KMS_ERR_INVALID_CIPHERTEXT);
+    fixture_says("kms_stream_decrypt()");
     free(stream.data);
     finish();
 }

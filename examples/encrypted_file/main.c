@@ -4,10 +4,13 @@
  *   PASSPHRASE='...' encrypted_file STORE encrypt ALIAS FILE RESULT
  *   PASSPHRASE='...' encrypted_file STORE decrypt FILE RESULT
  *   PASSPHRASE='...' encrypted_file STORE seal ALIAS        a pipe, from stdin to stdout
+ *   PASSPHRASE='...' encrypted_file STORE unseal            and back
  *   PASSPHRASE='...' encrypted_file STORE range FILE OFFSET LENGTH
  *   PASSPHRASE='...' encrypted_file STORE show FILE         which key and version it is under
  *   PASSPHRASE='...' encrypted_file STORE rewrap ALIAS FILE...
  *   PASSPHRASE='...' encrypted_file STORE rotate ALIAS
+ *
+ * `encrypt` and `seal` make the store and the alias, with a key, where they are not there.
  *
  * After a rotation only the headers of the files are rewritten, in place: `rewrap` does so with those
  * that are stale, whatever their size, and can be killed at any moment and called again.
@@ -114,6 +117,27 @@ static bool seal(kms_store *store, char **arguments)
     return sealed;
 }
 
+/* What comes out is authentic and in its place; that it is all is known only when the stream has been
+ * finished. So whoever reads this pipe waits for its status. */
+static bool unseal(kms_store *store, char **arguments)
+{
+    unsigned char header[KMS_STREAM_HEADER_SIZE];
+    kms_stream *stream = NULL;
+    size_t len = fread(header, 1, sizeof header, stdin);
+    bool unsealed;
+
+    (void)arguments;
+    if (ferror(stdin)) {
+        return complain("stdin");
+    }
+    if (!ok(kms_stream_decrypt(store, &context, header, len, &stream))) {
+        return false;
+    }
+    unsealed = push_stdin(stream);
+    kms_stream_free(stream);
+    return unsealed;
+}
+
 /* --- a range ------------------------------------------------------------------------------------ */
 
 static bool put_range(kms_stream_reader *reader, uint64_t offset, uint64_t len)
@@ -130,19 +154,37 @@ static bool put_range(kms_stream_reader *reader, uint64_t offset, uint64_t len)
     return true;
 }
 
+static bool parse(const char *text, uint64_t *number)
+{
+    char *end;
+
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || *text == '-') {
+        fprintf(stderr, "'%s' is no number of bytes\n", text);
+        return false;
+    }
+    return true;
+}
+
 static bool range(kms_store *store, char **arguments)
 {
     kms_stream_reader *reader = NULL;
+    uint64_t offset, len;
     kms_stream_io io;
-    int fd = open(arguments[0], O_RDONLY | O_CLOEXEC);
     bool read_it;
+    int fd;
 
+    if (!parse(arguments[1], &offset) || !parse(arguments[2], &len)) {
+        return false;
+    }
+    fd = open(arguments[0], O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return complain(arguments[0]);
     }
     kms_stream_io_of_fd(&io, fd);
-    read_it = ok(kms_stream_reader_open(store, &context, &io, &reader)) &&
-              put_range(reader, strtoull(arguments[1], NULL, 10), strtoull(arguments[2], NULL, 10));
+    read_it =
+        ok(kms_stream_reader_open(store, &context, &io, &reader)) && put_range(reader, offset, len);
     kms_stream_reader_close(reader);
     close(fd);
     return read_it;
@@ -220,18 +262,27 @@ static bool rotate(kms_store *store, char **arguments)
 /* --- commands ----------------------------------------------------------------------------------- */
 
 static const struct command {
-    const char *name;
-    /* Arguments that it needs, and whether the first is an alias, which is made if it is not there. */
+    const char *name, *usage;
+    /* How many there are, and whether there may be more. */
     int arguments;
-    bool of_alias;
+    bool or_more;
+    /* Makes the store, and the alias that is its first argument, if they are not there. */
+    bool makes;
     bool (*run)(kms_store *store, char **arguments);
 } commands[] = {
-    {"encrypt", 3, true, encrypt}, {"decrypt", 2, false, decrypt}, {"seal", 1, true, seal},
-    {"range", 3, false, range},    {"show", 1, false, show},       {"rewrap", 2, true, rewrap},
-    {"rotate", 1, true, rotate},
+    {"encrypt", "ALIAS FILE RESULT", 3, false, true, encrypt},
+    {"decrypt", "FILE RESULT", 2, false, false, decrypt},
+    {"seal", "ALIAS <FILE >RESULT", 1, false, true, seal},
+    {"unseal", "<FILE >RESULT", 0, false, false, unseal},
+    {"range", "FILE OFFSET LENGTH", 3, false, false, range},
+    {"show", "FILE", 1, false, false, show},
+    {"rewrap", "ALIAS FILE...", 2, true, false, rewrap},
+    {"rotate", "ALIAS", 1, false, false, rotate},
 };
 
-static kms_store *open_store(const char *path)
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static kms_store *open_store(const char *path, uint32_t flags)
 {
     const char *passphrase = getenv("PASSPHRASE");
     kms_backend *engine = NULL;
@@ -246,32 +297,39 @@ static kms_store *open_store(const char *path)
         !ok(kms_root_passphrase(&root, passphrase, strlen(passphrase)))) {
         return NULL;
     }
-    return ok(kms_open(&store, engine, root, KMS_OPEN_CREATE, NULL)) ? store : NULL;
+    return ok(kms_open(&store, engine, root, flags, NULL)) ? store : NULL;
 }
 
 static bool run(const struct command *command, const char *path, char **arguments)
 {
     char key_id[KMS_KEY_ID_SIZE];
-    kms_store *store = open_store(path);
+    kms_store *store = open_store(path, command->makes ? KMS_OPEN_CREATE : 0);
     bool done;
 
     if (store == NULL) {
         return false;
     }
-    done = (!command->of_alias || ok(kms_ensure_alias(store, arguments[0], NULL, key_id))) &&
+    done = (!command->makes || ok(kms_ensure_alias(store, arguments[0], NULL, key_id))) &&
            command->run(store, arguments);
     kms_close(store);
     return done;
 }
 
+static bool is_meant(const struct command *command, int argc, char **argv)
+{
+    return strcmp(argv[2], command->name) == 0 &&
+           (argc - 3 == command->arguments || (command->or_more && argc - 3 > command->arguments));
+}
+
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc > 3 && i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(argv[2], commands[i].name) == 0 && argc - 3 >= commands[i].arguments) {
+    for (size_t i = 0; argc >= 3 && i < COMMANDS; i++) {
+        if (is_meant(&commands[i], argc, argv)) {
             return run(&commands[i], argv[1], argv + 3) ? 0 : 1;
         }
     }
-    fprintf(stderr, "usage: encrypted_file STORE encrypt|decrypt|seal|range|show|rewrap|rotate "
-                    "ARGUMENT...\n");
+    for (size_t i = 0; i < COMMANDS; i++) {
+        fprintf(stderr, "encrypted_file STORE %s %s\n", commands[i].name, commands[i].usage);
+    }
     return 2;
 }

@@ -2,8 +2,9 @@
  * @file kms/file.h
  * Files: encrypting and decrypting whole files as streams (kms/stream.h), all or nothing.
  *
- * The new file is made beside the one whose place it takes, under a name of its own
- * (.libkms-XXXXXX, which a kill leaves behind), synced, and renamed. So under its name there is the old
+ * The new file is made beside the one whose place it takes, under a name of its own, synced, and
+ * renamed. A kill leaves that one behind, .libkms-XXXXXX, which after a decryption has plaintext in it:
+ * remove such files when no call runs. So under its name there is the old
  * file or the whole new one at any moment, and never a part. It gets owner (where the process may give
  * files away), group (where it is of that group; else nothing is for the group) and permissions of the
  * file that it replaces; where there is none, of the source; never set-user-id and its like,
@@ -11,7 +12,12 @@
  * leads to is replaced; one that leads nowhere is refused. Until it is whole nobody else can read it. Its
  * folder must be readable, so that the new name can be made durable.
  *
- * Source and result may be the same file.
+ * Permissions are the source's and not the umask's: what is decrypted can be read by whoever could read
+ * the encrypted file. For a plaintext of your own alone decrypt into a folder that only you can enter, or
+ * over an empty file of mode 0600.
+ *
+ * Source and result may be the same file. Other hard links of a file that is replaced keep the old
+ * content. Neither is for pipes, devices, /dev/stdout and the like: there is kms_stream_push().
  */
 #ifndef KMS_FILE_H
 #define KMS_FILE_H
@@ -26,8 +32,10 @@ typedef struct kms_file_options {
     uint32_t version;
     /**
      * Called after each chunk, by the calling thread: done of total bytes of the source were handled.
-     * false ends the call with KMS_ERR_CANCELLED, and everything is as it was. NULL: not called. It may
-     * use the store, and must not fork.
+     * false ends the call with KMS_ERR_CANCELLED, and everything is as it was. total may be 0. The last
+     * call has done == total, and may be the second that has; after it come syncing and renaming, which
+     * cannot be cancelled. NULL: not called. It may use the store, and must not fork. For Ctrl-C let the
+     * signal handler set a flag, and return its negation here.
      */
     bool (*progress)(void *data, uint64_t done, uint64_t total);
     /** Handed to progress. */
@@ -106,7 +114,8 @@ KMS_API KMS_MUST_CHECK kms_status kms_decrypt_file(kms_store *store, const kms_c
  * A call that fails or is killed, at any moment, leaves a file that decrypts.
  *
  * @retval KMS_OK              the new header is there, and durable
- * @retval KMS_ERR_BUSY        another call, of any process, is rewrapping the file
+ * @retval KMS_ERR_BUSY        another call, of any process, is rewrapping the file: go on to the next, and
+ *                             look at this one later
  * @retval KMS_ERR_NOT_FOUND, KMS_ERR_FILE, KMS_ERR_FULL  the file cannot be read or written
  * @retval the others of kms_stream_rewrap()
  *

@@ -4,7 +4,8 @@
  *
  * A policy needs no daemon. The first encrypting call that meets a key whose rotation is due makes
  * the new version before it encrypts: kms_encrypt(), the calls that make data keys, batches that
- * encrypt, and re-encryption for its destination. kms_derive_key() does so too where it is asked
+ * encrypt, the beginning of a stream or an encrypted file, and re-encryption and rewrapping for their
+ * destination. kms_derive_key() does so too where it is asked
  * for the primary version. Of all threads and processes one does so; the others use the
  * old version or the new one, and wait for nobody. Where it cannot be written (read-only, disk
  * full, a writer in the way) the call goes on under the old version; the handle tries again after a

@@ -43,7 +43,7 @@
     X(KMS_ERR_STORE_REPLACED, 22, "another store stands where this one was opened: open it again") \
     X(KMS_ERR_ROLLBACK, 23, "the store went back to an older content than this handle has seen")   \
     X(KMS_ERR_READ_ONLY, 24, "the store is open for reading only")                                 \
-    X(KMS_ERR_BUSY, 25, "another writer held the store for longer than the busy timeout")          \
+    X(KMS_ERR_BUSY, 25, "another writer held the store, or the file, for too long")                \
     X(KMS_ERR_CONFLICT, 26, "other writers kept winning: try again")                               \
     X(KMS_ERR_COMMIT_UNKNOWN, 27,                                                                  \
       "the change may or may not have been made: look before retrying")                            \
@@ -121,7 +121,7 @@ KMS_API const char *kms_error_message(void);
 KMS_API kms_status kms_error_status(void);
 
 /**
- * Records a failure for kms_error_message(): for authors of engines and root providers.
+ * Records a failure for kms_error_message(): for authors of engines, root providers and stream ios.
  *
  * The more specific message wins: pass a status that you were handed on as it is, without
  * recording it again. Messages longer than 511 bytes are cut.

@@ -27,6 +27,13 @@
 #define KMS_STREAM_SIZE(n)                                                                         \
     (KMS_STREAM_HEADER_SIZE + (uint64_t)(n) +                                                      \
      ((uint64_t)(n) / KMS_STREAM_CHUNK_SIZE + 1) * KMS_STREAM_CHUNK_OVERHEAD)
+/** Size of the plaintext of a stream of m bytes, header included, which is KMS_STREAM_SIZE() of it. */
+#define KMS_STREAM_PLAINTEXT_SIZE(m)                                                               \
+    ((uint64_t)(m)-KMS_STREAM_HEADER_SIZE -                                                        \
+     (((uint64_t)(m)-KMS_STREAM_HEADER_SIZE) /                                                     \
+          (KMS_STREAM_CHUNK_SIZE + KMS_STREAM_CHUNK_OVERHEAD) +                                    \
+      1) *                                                                                         \
+         KMS_STREAM_CHUNK_OVERHEAD)
 /** An output buffer of this size takes everything that kms_stream_push() gives for n bytes, or
  * kms_stream_finish(), for which n is 0. */
 #define KMS_STREAM_ROOM(n)                                                                         \
@@ -94,10 +101,13 @@ KMS_API KMS_MUST_CHECK kms_status kms_stream_decrypt(kms_store *store, const kms
  * @param in            the next bytes; NULL only where in_len is 0
  * @param in_len        any number of bytes
  * @param[out] in_used  how many of them were taken: all, if out_size is at least
- *                      KMS_STREAM_ROOM(in_len). Call again with the rest
+ *                      KMS_STREAM_ROOM(in_len)
  * @param out           caller's buffer, which must not overlap in; NULL only where out_size is 0
- * @param out_size      its size; with 0, up to a chunk is taken and nothing given
+ * @param out_size      its size
  * @param[out] out_len  bytes written
+ *
+ * Where not all was taken, call again with the rest. While there is something to take or to give, a call
+ * with an out_size above 0 does some of it. With 0 up to a chunk is taken, and then nothing any more.
  *
  * Whole chunks in, into a buffer with room for whole chunks, are not copied.
  *
@@ -163,7 +173,8 @@ typedef struct kms_stream_io {
     uint32_t version;
     /** Handed to every function. */
     void *data;
-    /** Reads len bytes from offset at; fewer, told in *len_read, only where the source ends. */
+    /** Reads len bytes from offset at; fewer, told in *len_read, only where the source ends. What fails
+     * here or below is best told as KMS_ERR_FILE, or KMS_ERR_FULL where there is no room. */
     kms_status (*read_at)(void *data, uint64_t at, void *buffer, size_t len, size_t *len_read);
     /** Tells the size of the whole, header included. */
     kms_status (*get_size)(void *data, uint64_t *size);
@@ -258,6 +269,9 @@ KMS_API void kms_stream_reader_close(kms_stream_reader *reader);
  * ReEncrypt of a stream: seals its key anew under the primary version of a key, in place, whatever the
  * size of the stream. Its data are not read, nor written.
  *
+ * An object that cannot be written in part can be rewrapped too: give an io over a copy of its header, of
+ * size KMS_STREAM_HEADER_SIZE, and put header and chunks together anew.
+ *
  * The two slots of the header are written and synced in turn: a call that fails or is killed, at any
  * moment, leaves a stream that opens; who makes the call again finishes the work. The call syncs before
  * its first write, too, since the one before it may have been killed before its last sync. One call at a
@@ -296,7 +310,12 @@ KMS_API KMS_MUST_CHECK kms_status kms_stream_rewrap(kms_store *store,
  *
  * @param header      the first bytes of the stream
  * @param header_len  KMS_STREAM_HEADER_SIZE at least
- * @param[out] info   of the header's blob, as kms_inspect_blob() tells; untouched on failure
+ * @param[out] info   of the header's blob, as kms_inspect_blob() tells: key id and version are those that
+ *                    open the stream; the size is that of the stream's key, always 33, and the suite
+ *                    that of the header. Untouched on failure
+ *
+ * Of a stream that somebody rewraps at this moment both slots may be read half-written, one after the
+ * other: if KMS_ERR_INVALID_CIPHERTEXT comes, read the header once more.
  *
  * @retval KMS_OK
  * @retval KMS_ERR_INVALID_ARGUMENT    NULL

@@ -31,6 +31,9 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
     kms__write_bytes(&writer, commitment, KMS_COMMITMENT_SIZE);
 }
 
+/* What a stream begins with (docs/stream-format.md): whoever has mistaken one for a blob is told. */
+#define STREAM "kmstream"
+
 static kms_status not_a_blob(size_t len)
 {
     return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
@@ -45,6 +48,19 @@ kms_status kms__blob_check_size(size_t len)
                                                                            : KMS_OK;
 }
 
+static bool is_stream(const uint8_t *data, size_t len)
+{
+    return len >= strlen(STREAM) && memcmp(data, STREAM, strlen(STREAM)) == 0;
+}
+
+static kms_status a_stream(void)
+{
+    return kms_set_error(
+        KMS_ERR_INVALID_CIPHERTEXT,
+        "this is no blob but a stream: kms_stream_decrypt() and kms_decrypt_file() "
+        "open it");
+}
+
 static uint32_t read_u32(const uint8_t *at)
 {
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
@@ -57,7 +73,7 @@ kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob)
     const uint8_t *at = data;
 
     if (len <= MAGIC_SIZE || memcmp(at, MAGIC, MAGIC_SIZE) != 0)
-        return not_a_blob(len);
+        return is_stream(at, len) ? a_stream() : not_a_blob(len);
     if (at[FORMAT_AT] > KMS__BLOB_FORMAT)
         return kms_set_error(KMS_ERR_NEWER_FORMAT,
                              "the blob has format %u: a newer libkms made it, use that",
