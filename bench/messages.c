@@ -84,7 +84,12 @@ messages *messages_of(kms_store *store, const char *keyref, size_t len)
 
 messages *messages_of_bare(bare_way way, size_t len)
 {
-    messages *made = messages_new(NULL, NULL, len, count_for(len));
+    return messages_many_of_bare(way, len, count_for(len));
+}
+
+messages *messages_many_of_bare(bare_way way, size_t len, size_t count)
+{
+    messages *made = messages_new(NULL, NULL, len, count);
 
     made->bare = bare_new(way);
     randombytes_buf(made->blob, BARE_PREFIX);

@@ -23,6 +23,8 @@ typedef struct messages {
 /* Messages of that size, and blobs of them to open. keyref is borrowed. */
 messages *messages_of(kms_store *store, const char *keyref, size_t len);
 messages *messages_of_bare(bare_way way, size_t len);
+/* The same with so many blobs. */
+messages *messages_many_of_bare(bare_way way, size_t len, size_t count);
 
 /* Messages without blobs yet, whose count is given: messages_seal() makes one. */
 messages *messages_new(kms_store *store, const char *keyref, size_t len, size_t count);
