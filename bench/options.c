@@ -62,7 +62,7 @@ options options_parse(int argc, char **argv)
         .parser = parse,
         .doc =
             "Measures libkms against the bare primitives and bare commits, in one run. Sections: "
-            "hot, writers, calls, big, threads, rotating, admin, scaling."};
+            "hot, writers, calls, big, streams, threads, rotating, admin, scaling."};
     options all = {.fast_directory = "/dev/shm", .disk_directory = "."};
 
     argp_parse(&argp, argc, argv, 0, NULL, &all);
