@@ -209,6 +209,7 @@ START_TEST(without_an_output_buffer_a_chunk_is_taken_and_nothing_given)
     ck_assert_uint_eq(used, 0);
     fixture_ok(kms_stream_finish(stream, NULL, 0, &got, &done));
     ck_assert(!done && got == 0);
+    fixture_is(kms_stream_push(stream, "a", 1, &used, NULL, 0, &got), KMS_ERR_INVALID_ARGUMENT);
     kms_stream_free(stream);
     free(plain.data);
     finish();

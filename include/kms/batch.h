@@ -23,7 +23,8 @@ typedef struct kms_batch_item {
     const kms_context *context;
     /** Read: only for kms_re_encrypt_batch(): the context of the new blob; NULL for none. */
     const kms_context *new_context;
-    /** Read: where the blob, or the plaintext, goes; it must not overlap any item's buffers. */
+    /** Read: where the blob, or the plaintext, goes; it must not overlap any item's buffers. Of this item's
+     * own that is checked, of others' not: what overlaps is lost. */
     void *out;
     size_t out_size;
     /** Written if status is KMS_OK. */

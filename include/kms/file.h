@@ -16,6 +16,9 @@
  * the encrypted file. For a plaintext of your own alone decrypt into a folder that only you can enter, or
  * over an empty file of mode 0600.
  *
+ * Of a file with an access-control list nothing is for the group. Neither path is for the files of a store:
+ * closing them again would drop its engine's locks.
+ *
  * Source and result may be the same file. Other hard links of a file that is replaced keep the old
  * content. Neither is for pipes, devices, /dev/stdout and the like: there is kms_stream_push().
  */
@@ -116,6 +119,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_decrypt_file(kms_store *store, const kms_c
  * @retval KMS_OK              the new header is there, and durable
  * @retval KMS_ERR_BUSY        another call, of any process, is rewrapping the file: go on to the next, and
  *                             look at this one later
+ * @retval KMS_ERR_CHANGED     another file was put at the path before this one was locked: call again
  * @retval KMS_ERR_NOT_FOUND, KMS_ERR_FILE, KMS_ERR_FULL  the file cannot be read or written
  * @retval the others of kms_stream_rewrap()
  *

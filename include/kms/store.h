@@ -122,8 +122,9 @@ typedef struct kms_store_info {
     uint32_t version;
     /** The store takes no changes through this handle. */
     bool read_only;
-    /** Every secret that this process holds lies in memory that is locked against swapping;
-     *  false: raise RLIMIT_MEMLOCK. */
+    /** Every key of the store that this handle holds lies in memory that is locked against swapping;
+     *  false: raise RLIMIT_MEMLOCK. What was handed out is not counted: kms_secret.locked tells of data
+     *  keys, and with KMS_OPEN_REQUIRE_LOCKED streams and readers are locked too, or are not given. */
     bool memory_locked;
     /** The build can use KMS_SUITE_AES_256_GCM. */
     bool has_aes_256_gcm;

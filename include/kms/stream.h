@@ -134,7 +134,7 @@ KMS_API KMS_MUST_CHECK kms_status kms_stream_push(kms_stream *stream, const void
  * Until this has answered KMS_OK and *done, a stream that is opened may have been cut: what was given
  * so far is authentic, and perhaps not all.
  *
- * @param stream        every byte was pushed
+ * @param stream        every byte was pushed: after this call no more is taken
  * @param out           caller's buffer; NULL only where out_size is 0
  * @param out_size      its size; KMS_STREAM_ROOM(0) is enough for one call
  * @param[out] out_len  bytes written
@@ -188,7 +188,8 @@ typedef struct kms_stream_io {
  * A stream in a file that the caller has open, whose offset is not used.
  *
  * @param[out] io  written whole
- * @param fd       open for reading, for kms_stream_rewrap() for writing too; stays the caller's
+ * @param fd       open for reading, for kms_stream_rewrap() for writing too, and not with O_APPEND;
+ *                 stays the caller's
  *
  * Threads: any. Since 0.2.
  */

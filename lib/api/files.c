@@ -36,10 +36,24 @@ static kms_status file_get_size(void *data, uint64_t *size)
     return KMS_OK;
 }
 
+/* Linux appends what is written to such a descriptor, wherever it should go. */
+static kms_status refuse_appending(const named_file *file)
+{
+    int flags = fcntl(file->fd, F_GETFL);
+
+    if (flags >= 0 && (flags & O_APPEND) == 0)
+        return KMS_OK;
+    if (flags < 0)
+        return kms__file_failed(file->name, "write");
+    return kms_set_error(KMS_ERR_FILE, "%s: write: it is open for appending only (O_APPEND)",
+                         kms__file_label(file->name));
+}
+
 static kms_status file_write_at(void *data, uint64_t at, const void *buffer, size_t len)
 {
     const named_file *file = data;
 
+    KMS__TRY(refuse_appending(file));
     return kms__file_write(file->fd, file->name, at, buffer, len);
 }
 
@@ -127,7 +141,7 @@ static kms_status begin(kms_store *store, const char *from, const char *to,
     KMS__TRY(check_options(options));
     KMS__TRY(kms__chunk_room_make(store, &c->room));
     KMS__TRY(kms__file_open(from, O_RDONLY, &c->fd, &c->before));
-    return kms__new_file_begin(to, &c->before, &c->to);
+    return kms__new_file_begin(to, c->fd, &c->to);
 }
 
 static kms_status read_on(conversion *c, void *buffer, size_t len, size_t *got)
@@ -284,6 +298,19 @@ static kms_status lock_file(const named_file *file)
     return kms__file_failed(file->name, "lock");
 }
 
+/* Whoever replaced the file meanwhile has made another one, which this call would pass over. */
+static kms_status check_still_there(const named_file *file, const struct stat *locked)
+{
+    struct stat now;
+
+    if (stat(file->name, &now) != 0)
+        return kms__file_failed(file->name, "look at");
+    if (now.st_dev == locked->st_dev && now.st_ino == locked->st_ino)
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_CHANGED, "%s was replaced meanwhile: try again",
+                         kms__file_label(file->name));
+}
+
 kms_status kms_rewrap_file(kms_store *store, const kms_context *source_context, const char *keyref,
                            const kms_context *destination_context, const char *path,
                            kms_key_used *source)
@@ -298,6 +325,8 @@ kms_status kms_rewrap_file(kms_store *store, const kms_context *source_context, 
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "path is NULL");
     KMS__TRY(kms__file_open(path, O_RDWR, &file.fd, &st_file));
     st = lock_file(&file);
+    if (st == KMS_OK)
+        st = check_still_there(&file, &st_file);
     if (st == KMS_OK)
         st = kms__file_about(path, kms_stream_rewrap(store, source_context, keyref,
                                                      destination_context, &io, source));

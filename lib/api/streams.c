@@ -20,8 +20,8 @@ _Static_assert(KMS_STREAM_HEADER_SIZE == KMS__STREAM_HEADER &&
 struct kms_stream {
     uint64_t epoch;
     bool decrypting;
-    /* The last chunk was handled. */
-    bool finished;
+    /* kms_stream_finish() was called; and the last chunk was handled. */
+    bool finishing, finished;
     /* The failure that it was lost by. */
     kms_status lost;
     uint64_t index;
@@ -240,7 +240,7 @@ kms_status kms_stream_push(kms_stream *stream, const void *in, size_t in_len, si
     if (stream == NULL || in_used == NULL || out_len == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "stream, in_used or out_len is NULL");
     KMS__TRY(check(stream, &p));
-    if (stream->finished)
+    if (stream->finishing)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "the stream is finished");
     st = push(stream, &p);
     if (st != KMS_OK)
@@ -275,6 +275,7 @@ kms_status kms_stream_finish(kms_stream *stream, void *out, size_t out_size, siz
     if (stream == NULL || out_len == NULL || done == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "stream, out_len or done is NULL");
     KMS__TRY(check(stream, &p));
+    stream->finishing = true;
     st = finish(stream, &p);
     if (st != KMS_OK)
         return lose(stream, &p, st);

@@ -4,16 +4,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* Leaves the sentence itself room in a message: of a long path, its end is the telling part. */
 #define LABEL_MAX 250
 
-#define DRAFT "/.libkms-XXXXXX"
+/* Six letters follow. */
+#define DRAFT ".libkms-"
+#define ATTEMPTS 100
+
+#define ACCESS_LIST "system.posix_acl_access"
 
 const char *kms__file_label(const char *name)
 {
@@ -123,20 +128,6 @@ kms_status kms__file_sync(int fd, const char *name)
 
 /* --- a new file in the place of another --------------------------------------------------------- */
 
-static char *draft_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *folder = slash == NULL ? "." : path;
-    size_t len = slash == NULL ? 1 : (size_t)(slash - path);
-    char *draft = malloc(len + sizeof DRAFT);
-
-    if (draft != NULL) {
-        memcpy(draft, folder, len);
-        memcpy(draft + len, DRAFT, sizeof DRAFT);
-    }
-    return draft;
-}
-
 static bool is_link(const char *path)
 {
     struct stat st;
@@ -144,35 +135,63 @@ static bool is_link(const char *path)
     return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
-/* What stands there, or should look like this. */
-static kms_status look_at(const char *path, const struct stat *like, struct stat *there)
+/* A trailing slash asks for a folder, and an empty name for nothing that could be had. */
+static bool has_name(const char *path)
 {
-    if (stat(path, there) == 0)
-        return S_ISREG(there->st_mode)
-                   ? KMS_OK
-                   : kms_set_error(KMS_ERR_FILE, "%s: not a regular file", kms__file_label(path));
-    /* Of an empty name it would be found out at the end that nothing can have it. */
-    if (errno != ENOENT || path[0] == '\0')
+    size_t len = strlen(path);
+
+    return len > 0 && path[len - 1] != '/';
+}
+
+static kms_status nothing_there(const char *path)
+{
+    if (errno != ENOENT || !has_name(path))
         return kms__file_failed(path, "find");
     if (is_link(path))
         return kms_set_error(KMS_ERR_FILE, "%s: a symbolic link that leads nowhere",
                              kms__file_label(path));
-    *there = *like;
     return KMS_OK;
+}
+
+static void look_like(const struct stat *st, bool has_list, kms__new_file *file)
+{
+    file->mode = st->st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
+    if (has_list)
+        file->mode &= ~(mode_t)S_IRWXG;
+    file->owner = st->st_uid;
+    file->group = st->st_gid;
+}
+
+/* After what stands at the path, or should be looked like. */
+static kms_status find_looks(const char *path, int like, kms__new_file *file)
+{
+    struct stat there;
+
+    if (stat(path, &there) != 0) {
+        KMS__TRY(nothing_there(path));
+        if (fstat(like, &there) != 0)
+            return kms__file_failed(path, "find");
+        look_like(&there, fgetxattr(like, ACCESS_LIST, NULL, 0) > 0, file);
+        return KMS_OK;
+    }
+    look_like(&there, getxattr(path, ACCESS_LIST, NULL, 0) > 0, file);
+    if (S_ISREG(there.st_mode))
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_FILE, "%s: not a regular file", kms__file_label(path));
 }
 
 /* Where the file really stands: a link at the path stays one. Any other path is taken as it is, for the
  * folders above the working one may be closed to us. */
-static kms_status find_place(const char *path, const struct stat *like, kms__new_file *file)
+static kms_status find_place(const char *path, kms__new_file *file)
 {
-    struct stat there;
+    char *slash;
 
-    KMS__TRY(look_at(path, like, &there));
-    file->mode = there.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
-    file->owner = there.st_uid;
-    file->group = there.st_gid;
     file->path = is_link(path) ? realpath(path, NULL) : strdup(path);
-    return file->path != NULL ? KMS_OK : kms__file_failed(path, "find");
+    if (file->path == NULL)
+        return kms__file_failed(path, "find");
+    slash = strrchr(file->path, '/');
+    file->name = slash != NULL ? slash + 1 : file->path;
+    return KMS_OK;
 }
 
 static void clear(kms__new_file *file)
@@ -182,37 +201,71 @@ static void clear(kms__new_file *file)
     if (file->folder >= 0)
         (void)close(file->folder);
     free(file->path);
-    free(file->draft);
     *file = KMS__NEW_FILE_NONE;
 }
 
 /* Before there is anything to lose: whether the new name can be made durable is known now. */
 static kms_status open_folder(kms__new_file *file)
 {
-    char *name = strrchr(file->draft, '/') + 1, first = *name;
+    char first = *file->name;
 
-    *name = '\0';
-    file->folder = open(file->draft, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    *name = first;
+    *file->name = '\0';
+    file->folder =
+        open(file->path[0] != '\0' ? file->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *file->name = first;
     return file->folder >= 0 ? KMS_OK : kms__file_failed(file->path, "open its folder");
+}
+
+static void draw_name(char draft[16])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    uint8_t drawn[6];
+
+    randombytes_buf(drawn, sizeof drawn);
+    memcpy(draft, DRAFT, sizeof DRAFT);
+    for (size_t i = 0; i < sizeof drawn; i++)
+        draft[sizeof DRAFT - 1 + i] = letters[drawn[i] % 32];
+    draft[sizeof DRAFT - 1 + sizeof drawn] = '\0';
+}
+
+/* Not as standard output or error, which a program that has closed them may still write to. */
+static int above_standard(int fd)
+{
+    int moved;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    (void)close(fd);
+    return moved;
 }
 
 static kms_status make_draft(kms__new_file *file)
 {
-    file->draft = draft_of(file->path);
-    if (file->draft == NULL)
-        return kms_set_error(KMS_ERR_NO_MEMORY, "no memory for the name of a file");
-    KMS__TRY(open_folder(file));
-    file->fd = mkostemp(file->draft, O_CLOEXEC);
-    return file->fd >= 0 ? KMS_OK : kms__file_failed(file->path, "make a new file beside it");
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        draw_name(file->draft);
+        file->fd = above_standard(openat(file->folder, file->draft,
+                                         O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                                         S_IRUSR | S_IWUSR));
+        if (file->fd >= 0)
+            return KMS_OK;
+        if (errno != EEXIST)
+            break;
+    }
+    file->draft[0] = '\0';
+    return kms__file_failed(file->path, "make a new file beside it");
 }
 
-kms_status kms__new_file_begin(const char *path, const struct stat *like, kms__new_file *file)
+kms_status kms__new_file_begin(const char *path, int like, kms__new_file *file)
 {
     kms_status st;
 
     *file = KMS__NEW_FILE_NONE;
-    st = find_place(path, like, file);
+    st = find_looks(path, like, file);
+    if (st == KMS_OK)
+        st = find_place(path, file);
+    if (st == KMS_OK)
+        st = open_folder(file);
     if (st == KMS_OK)
         st = make_draft(file);
     if (st != KMS_OK)
@@ -220,15 +273,26 @@ kms_status kms__new_file_begin(const char *path, const struct stat *like, kms__n
     return st;
 }
 
-/* Who may not give files away may still be of the group. Who is not keeps what is made to himself,
- * rather than for another group. */
+/* Of a file that cannot be given to its group, nothing is for the group that it has instead, whose members
+ * were "others"; and for others, among whom the old group's members are now, no more than for that. */
+static mode_t without_group(mode_t mode)
+{
+    mode_t group = mode & S_IRWXG, others = mode & S_IRWXO;
+
+    return (mode & S_IRWXU) | (others & group >> 3);
+}
+
+/* Who may not give files away may still be of the group. A list comes from the folder's default, if it has
+ * one, and would be woken by the group's bits. */
 static kms_status take_over_permissions(const kms__new_file *file)
 {
     mode_t mode = file->mode;
 
     if (fchown(file->fd, file->owner, file->group) != 0 &&
         fchown(file->fd, (uid_t)-1, file->group) != 0)
-        mode &= ~(mode_t)S_IRWXG;
+        mode = without_group(mode);
+    if (fremovexattr(file->fd, ACCESS_LIST) != 0 && errno != ENODATA && errno != EOPNOTSUPP)
+        return kms__file_failed(file->path, "take away an access-control list");
     return fchmod(file->fd, mode) == 0 ? KMS_OK : kms__file_failed(file->path, "set permissions");
 }
 
@@ -247,7 +311,7 @@ kms_status kms__new_file_commit(kms__new_file *file)
 
     if (st == KMS_OK)
         st = kms__file_sync(file->fd, file->path);
-    if (st == KMS_OK && rename(file->draft, file->path) != 0)
+    if (st == KMS_OK && renameat(file->folder, file->draft, file->folder, file->name) != 0)
         st = kms__file_failed(file->path, "rename");
     if (st != KMS_OK) {
         kms__new_file_abandon(file);
@@ -262,8 +326,8 @@ void kms__new_file_abandon(kms__new_file *file)
 {
     int kept = errno;
 
-    if (file->draft != NULL)
-        (void)unlink(file->draft);
+    if (file->draft[0] != '\0')
+        (void)unlinkat(file->folder, file->draft, 0);
     clear(file);
     errno = kept;
 }

@@ -31,11 +31,13 @@ kms_status kms__file_sync(int fd, const char *name);
 /* A file that is being made beside the one whose place it takes. */
 typedef struct kms__new_file {
     int fd;
-    /* The folder in which it stands, open so that it can be synced. */
+    /* The folder in which it stands: whatever becomes of its path, and of the working folder, the file is
+     * named and removed there. */
     int folder;
-    /* What it will be called, and is called until then. */
+    /* What it will be called, the last part of that, and what it is called until then; "": nothing. */
     char *path;
-    char *draft;
+    char *name;
+    char draft[16];
     mode_t mode;
     uid_t owner;
     gid_t group;
@@ -44,8 +46,9 @@ typedef struct kms__new_file {
 #define KMS__NEW_FILE_NONE ((kms__new_file){.fd = -1, .folder = -1})
 
 /* Begins a file that nobody else can read. It gets the owner and the permissions of the file that
- * stands at the path; if none does, of `like`. */
-kms_status kms__new_file_begin(const char *path, const struct stat *like, kms__new_file *file);
+ * stands at the path; if none does, of the one that is open as like. Of a file with an access-control list,
+ * which is not taken over, nothing is for the group: its group bits are the list's mask. */
+kms_status kms__new_file_begin(const char *path, int like, kms__new_file *file);
 
 /* Makes it durable, and then puts it at the path in one step. Whatever it answers, the file is closed,
  * and everything freed. */
