@@ -304,6 +304,12 @@ refusals()
     says 'reencrypt_table: the database has no column under alias/MyAppKey .*'
     "$examples/reencrypt_table" "$scratch/none" "$store" alias/people/name >"$out" 2>&1
     [[ $? -eq 1 && ! -e $scratch/none ]] || fail 'a database that is not there'
+    "$python" -c 'import sqlite3, sys
+sqlite3.connect(sys.argv[1]).executescript("CREATE TABLE people (id INT PRIMARY KEY, id_number, tax_number, name, name_index)")
+' "$scratch/other-id" || fail 'a database of another kind'
+    "$examples/reencrypt_table" "$scratch/other-id" "$store" alias/people/name --dry-run >"$out" 2>&1
+    [[ $? -eq 1 ]] || fail 'a primary key that rows are passed over by'
+    says 'reencrypt_table: people.id is no INTEGER PRIMARY KEY, by which pages are found'
     PASSPHRASE=another "$examples/reencrypt_table" "$db" "$store" alias/people/name >"$out" 2>&1
     [[ $? -eq 1 ]] || fail 'another passphrase'
     grep -q KMS_ERR_WRONG_ROOT_KEY "$out" || { fail 'another passphrase'; cat "$out"; }

@@ -43,6 +43,27 @@ static bool run(struct database *db, const char *sql)
     return sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK || sqlite_failed(db);
 }
 
+/* Pages are found by it: of any other column a value may be NULL, or no number, and its row be passed
+ * over. */
+static bool check_key(struct database *db, const struct table *table)
+{
+    sqlite3_stmt *statement = NULL;
+    bool right = false;
+
+    if (!prepare(db,
+                 "SELECT count(*) = 1 AND max(name) = ?2 AND max(upper(type)) = 'INTEGER'"
+                 " FROM pragma_table_info(?1) WHERE pk > 0",
+                 &statement)) {
+        return false;
+    }
+    sqlite3_bind_text(statement, 1, table->name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, table->id, -1, SQLITE_STATIC);
+    right = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_int(statement, 0) == 1;
+    sqlite3_finalize(statement);
+    return right || fail("%s.%s is no INTEGER PRIMARY KEY, by which pages are found", table->name,
+                         table->id);
+}
+
 bool database_has(struct database *db, const struct table *table, bool *has)
 {
     sqlite3_stmt *statement = NULL;
@@ -54,7 +75,8 @@ bool database_has(struct database *db, const struct table *table, bool *has)
     }
     *has = step == SQLITE_ROW;
     sqlite3_finalize(statement);
-    return step == SQLITE_ROW || step == SQLITE_DONE || sqlite_failed(db);
+    return step == SQLITE_DONE || (step == SQLITE_ROW && check_key(db, table)) ||
+           (step != SQLITE_ROW && sqlite_failed(db));
 }
 
 /* --- Statements: parameter 1 is the id; an update has the new values next, and then the old ones */
