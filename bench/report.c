@@ -23,6 +23,18 @@ void report_begin(const options *all)
     machine_print(machine);
 }
 
+void report_note(const char *key, const char *text, ...)
+{
+    char line[256];
+    va_list arguments;
+
+    va_start(arguments, text);
+    vsnprintf(line, sizeof line, text, arguments);
+    va_end(arguments);
+    printf("  %-10s %s\n", key, line);
+    must(json_object_set_new(machine, key, json_string(line)) == 0, "JSON of the machine");
+}
+
 static void append(json_t *to, json_t *object)
 {
     must(object != NULL && json_array_append_new(to, object) == 0, "JSON of a result");
@@ -139,7 +151,8 @@ void report_end(const options *all)
     double seconds = (now_ns() - began_ns) / 1e9;
     json_t *document;
 
-    print_goals();
+    if (json_array_size(goals) > 0)
+        print_goals();
     machine_note_end(machine);
     printf("\n%.0f s\n", seconds);
     document = json_pack("{s:s, s:b, s:f, s:o, s:o, s:o, s:o, s:o}", "version", KMS_VERSION_STRING,
