@@ -90,11 +90,11 @@ double report_ratio(const group *of, const row *of_row, const row *to, about wha
 
     printf("  %-54s %11.3f x   [%.3f, %.3f] of %s\n", of_row->name, found.median, found.quarter,
            found.three_quarters, to->name);
-    append(ratios,
-           json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f}", "section", of->section, "row",
-                     of_row->name, "to", to->name, "suite", (int)what.suite, "bytes",
-                     (json_int_t)what.bytes, "keys", (json_int_t)what.keys, "median", found.median,
-                     "quarter", found.quarter, "three_quarters", found.three_quarters));
+    append(ratios, json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f}", "section",
+                             of->section, "title", of->title, "row", of_row->name, "to", to->name,
+                             "suite", (int)what.suite, "bytes", (json_int_t)what.bytes, "keys",
+                             (json_int_t)what.keys, "median", found.median, "quarter",
+                             found.quarter, "three_quarters", found.three_quarters));
     return found.median;
 }
 

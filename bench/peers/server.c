@@ -137,7 +137,7 @@ static void start(const struct passwd *user)
     server = process_start(run_program, &postgres);
 }
 
-static void print_log(void)
+void server_print_log(void)
 {
     FILE *file = fopen(log_path, "re");
     char line[512];
@@ -166,7 +166,7 @@ const char *server_start(void)
         return "there is no user postgres for it, and PostgreSQL does not run as root";
     make_home(user);
     if (!make_cluster(user)) {
-        print_log();
+        server_print_log();
         return "initdb failed: see what it said";
     }
     start(user);

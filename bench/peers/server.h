@@ -7,6 +7,9 @@
  * why there is none. It stops when the program ends. */
 const char *server_start(void);
 
+/* What it and initdb said, on standard error. */
+void server_print_log(void);
+
 /* What libpq is to connect with. */
 const char *server_connection(void);
 
