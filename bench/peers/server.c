@@ -95,8 +95,8 @@ static void run_program(void *of)
 static bool make_cluster(const struct passwd *user)
 {
     const char *const arguments[] = {
-        "initdb",     "-D",        data, "--auth=trust", "--username=bench", "--encoding=UTF8",
-        "--locale=C", "--no-sync", NULL};
+        "initdb",          "-D",         data,        "--auth=trust",    "--username=bench",
+        "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1", NULL};
     program initdb = {user, arguments};
     pid_t pid = process_start(run_program, &initdb);
     int status;
