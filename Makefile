@@ -22,10 +22,14 @@ EXAMPLES            := $(filter-out %_backend,$(sort $(patsubst examples/%/,%,$(
 EXAMPLE_SOURCES     := $(foreach e,$(EXAMPLES),$(wildcard examples/$(e)/*.c))
 HOT_CALLS_SOURCE    := bench/hot_calls.c
 BENCH_SOURCES       := $(filter-out $(HOT_CALLS_SOURCE),$(wildcard bench/*.c))
+# The other benchmark, and what it shares with the first.
+PEERS_SOURCES       := $(wildcard bench/peers/*.c)
+PEERS_COMMON        := $(addprefix bench/,bare.c fail.c machine.c messages.c options.c report.c rows.c stores.c)
 PUBLIC_HEADERS      := $(wildcard include/kms/*.h)
 ALL_SOURCES         := $(LIB_SOURCES) $(CONFORMANCE_SOURCES) $(SUPPORT_SOURCES) $(TEST_SOURCES) \
-                       $(TOOL_SOURCES) $(TEST_EXTRA_SOURCES) $(EXAMPLE_SOURCES) $(BENCH_SOURCES) $(HOT_CALLS_SOURCE)
-ALL_HEADERS         := $(PUBLIC_HEADERS) $(wildcard lib/*/*.h backends/*/*.h tests/*/*.h examples/*/*.h bench/*.h)
+                       $(TOOL_SOURCES) $(TEST_EXTRA_SOURCES) $(EXAMPLE_SOURCES) $(BENCH_SOURCES) $(HOT_CALLS_SOURCE) \
+                       $(PEERS_SOURCES)
+ALL_HEADERS         := $(PUBLIC_HEADERS) $(wildcard lib/*/*.h backends/*/*.h tests/*/*.h examples/*/*.h bench/*.h bench/peers/*.h)
 
 # --- Settings: the command line wins over config.mk, and that over the defaults here ------------
 
@@ -52,10 +56,11 @@ TESTS   ?=
 # Where `make bench` writes its results, and more arguments for it.
 BENCH_JSON ?= $(BUILD)/bench.json
 BENCH_ARGS ?=
+PEERS_JSON ?= $(BUILD)/bench-peers.json
 
 # --- Detection: skipped for the goals that need no compiler, or that install one first ----------
 
-UNDETECTED_GOALS := check check-asan check-valgrind quickstart bench bench-pages clean distclean format check-format \
+UNDETECTED_GOALS := check check-asan check-valgrind quickstart bench bench-pages bench-peers bench-peers-pages clean distclean format check-format \
                     uninstall symbols help
 ifneq ($(filter-out $(UNDETECTED_GOALS),$(or $(MAKECMDGOALS),all)),)
 
@@ -120,6 +125,14 @@ endif
 SQLITE_CFLAGS := $(shell $(PKG_CONFIG) --cflags sqlite3 2>/dev/null)
 SQLITE_LIBS   := $(shell $(PKG_CONFIG) --libs sqlite3 2>/dev/null)
 
+# What peers are held against libkms: each is left out where its library is missing.
+PEERS_FOUND  := $(foreach m,p11-kit-1 libmongocrypt libpq,$(if $(call found,$(m)),$(m)))
+PEERS_CFLAGS := $(if $(filter p11-kit-1,$(PEERS_FOUND)),-DPEERS_HAVE_PKCS11) \
+                $(if $(filter libmongocrypt,$(PEERS_FOUND)),-DPEERS_HAVE_MONGOCRYPT) \
+                $(if $(filter libpq,$(PEERS_FOUND)),-DPEERS_HAVE_LIBPQ) \
+                $(patsubst -I%,-isystem %,$(if $(PEERS_FOUND),$(shell $(PKG_CONFIG) --cflags $(PEERS_FOUND))))
+PEERS_LIBS   := $(if $(PEERS_FOUND),$(shell $(PKG_CONFIG) --libs $(PEERS_FOUND)))
+
 supported = $(shell $(CC) -Werror $(1) -c -x c /dev/null -o /dev/null 2>/dev/null && echo '$(1)')
 HARDENING := -fstack-protector-strong $(call supported,-fstack-clash-protection) \
              $(call supported,-fcf-protection)
@@ -155,6 +168,7 @@ $(BUILD)/obj/examples/%:          INCLUDES = -Iinclude $(SQLITE_CFLAGS)
 $(BUILD)/obj/tests/%:             INCLUDES = -Iinclude -Ilib -Itests -Iexamples $(CHECK_CFLAGS)
 $(BUILD)/obj/tests/conformance/%: INCLUDES = -Iinclude
 $(BUILD)/obj/bench/%:             INCLUDES = -Iinclude -Ilib $(JANSSON_CFLAGS)
+$(BUILD)/obj/bench/peers/%:       INCLUDES = -Iinclude -Ibench $(PEERS_CFLAGS)
 
 # --- Libraries ----------------------------------------------------------------------------------
 
@@ -186,11 +200,12 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(KMS_CFLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
 
-# These two files change only when what they hold does: other flags compile everything again, a
-# file that came or went links again.
+# These files change only when what they hold does: other flags compile everything again, a file
+# that came or went links again, a peer's library compiles the peers again.
 $(BUILD)/flags: HOLDS = $(CC) $(KMS_CFLAGS) $(CHECK_CFLAGS) $(SQLITE_CFLAGS)
 $(BUILD)/sources: HOLDS = $(ALL_SOURCES) $(KMS_LDFLAGS) $(DEP_LIBS)
-$(BUILD)/flags $(BUILD)/sources: FORCE
+$(BUILD)/peers: HOLDS = $(PEERS_CFLAGS) $(PEERS_LIBS)
+$(BUILD)/flags $(BUILD)/sources $(BUILD)/peers: FORCE
 	@mkdir -p $(@D)
 	@echo '$(HOLDS)' | cmp -s - $@ || echo '$(HOLDS)' >$@
 
@@ -227,7 +242,7 @@ need-sqlite:
 
 # The benchmark holds both suites and the LMDB engine against what they are made of: it needs both.
 .PHONY: bench-programs need-bench
-bench-programs: $(BUILD)/bench/bench $(BUILD)/bench/hot_calls
+bench-programs: $(BUILD)/bench/bench $(BUILD)/bench/hot_calls $(BUILD)/bench/bench-peers
 $(BUILD)/bench/bench: $(call objects,$(BENCH_SOURCES)) $(STATIC) $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o %.a,$^) $(JANSSON_LIBS) $(DEP_LIBS)
@@ -235,7 +250,11 @@ $(BUILD)/bench/bench: $(call objects,$(BENCH_SOURCES)) $(STATIC) $(BUILD)/source
 $(BUILD)/bench/hot_calls: $(call objects,$(HOT_CALLS_SOURCE)) $(BUILD)/libkms.so $(BUILD)/$(SONAME) $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o,$^) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' -lkms
-$(call objects,$(BENCH_SOURCES) $(HOT_CALLS_SOURCE)): | need-bench
+$(BUILD)/bench/bench-peers: $(call objects,$(PEERS_SOURCES) $(PEERS_COMMON)) $(STATIC) $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(KMS_LDFLAGS) -pie -o $@ $(filter %.o %.a,$^) $(PEERS_LIBS) $(JANSSON_LIBS) $(DEP_LIBS)
+$(call objects,$(PEERS_SOURCES)): $(BUILD)/peers
+$(call objects,$(BENCH_SOURCES) $(HOT_CALLS_SOURCE) $(PEERS_SOURCES)): | need-bench
 need-bench:
 	@test -n '$(JANSSON_LIBS)' || { echo 'The benchmark needs Jansson (Debian: apt-get install libjansson-dev)' >&2; exit 1; }
 	@test '$(WITH_LMDB) $(WITH_LIBCRYPTO)' = 'yes yes' || { echo 'The benchmark needs a build with LMDB and libcrypto' >&2; exit 1; }
@@ -244,8 +263,8 @@ need-bench:
 AGAIN = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 DEPS  = WITH_LMDB=$(WITH_LMDB) WITH_LIBCRYPTO=$(WITH_LIBCRYPTO) scripts/deps
 
-.PHONY: check check-asan check-valgrind quickstart bench bench-pages
-.PHONY: run-check run-programs run-quickstart run-bench
+.PHONY: check check-asan check-valgrind quickstart bench bench-pages bench-peers bench-peers-pages
+.PHONY: run-check run-programs run-quickstart run-bench run-bench-peers
 check:
 	@$(DEPS) check
 	+@$(AGAIN) run-check
@@ -269,6 +288,13 @@ bench-pages:
 	@$(DEPS) plots
 	bench/plots '$(BENCH_JSON)' docs/img
 	bench/tables '$(BENCH_JSON)' docs/performance.md
+bench-peers:
+	@$(DEPS) bench
+	@$(DEPS) bench-peers || echo 'Going on without the peers that are missing.'
+	+@$(AGAIN) run-bench-peers
+bench-peers-pages:
+	@$(DEPS) plots
+	bench/peers/tables '$(PEERS_JSON)' docs/performance.md
 
 RUN_TESTS = CC='$(CC)' JOBS='$(JOBS)' TESTS='$(TESTS)' KMS_BUILD='$(abspath $(BUILD))' \
             KMS_TEST_VECTORS='$(abspath $(VECTORS))' KMS_TEST_UNDER='$(KMS_TEST_UNDER)' \
@@ -282,6 +308,9 @@ run-quickstart: $(BUILD)/examples/quickstart
 
 run-bench: $(BUILD)/bench/bench
 	@$(BUILD)/bench/bench --json='$(BENCH_JSON)' --disk='$(BUILD)' $(BENCH_ARGS)
+
+run-bench-peers: $(BUILD)/bench/bench-peers
+	@$(BUILD)/bench/bench-peers --json='$(PEERS_JSON)' $(BENCH_ARGS)
 
 # --- Installation -------------------------------------------------------------------------------
 
@@ -365,6 +394,8 @@ help:
 	@echo 'bench           measures it against bare primitives and bare commits; installs what it needs.'
 	@echo '                BENCH_ARGS="--quick --only=hot" for less; results in BENCH_JSON=build/bench.json'
 	@echo 'bench-pages     draws docs/img/ and writes the tables of docs/performance.md from these results'
+	@echo 'bench-peers     measures it against OpenSSL, SoftHSM2, libmongocrypt and pgcrypto; installs them.'
+	@echo '                Results in PEERS_JSON=build/bench-peers.json; bench-peers-pages writes its tables'
 	@echo 'tests examples  build the test programs, the example programs'
 	@echo 'install         DESTDIR=, PREFIX=, LIBDIR=, INCLUDEDIR= say where; uninstall removes it'
 	@echo 'format          rewrite the sources with clang-format; check-format only looks'

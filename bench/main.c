@@ -17,7 +17,10 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-    options all = options_parse(argc, argv);
+    options all = options_parse(
+        argc, argv,
+        "Measures libkms against the bare primitives and bare commits, in one run. Sections: hot, "
+        "writers, calls, big, streams, threads, rotating, admin, scaling.");
 
     must(sodium_init() >= 0, "libsodium");
     stores_begin(all.fast_directory, all.disk_directory);

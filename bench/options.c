@@ -55,14 +55,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     }
 }
 
-options options_parse(int argc, char **argv)
+options options_parse(int argc, char **argv, const char *about)
 {
-    static const struct argp argp = {
-        .options = table,
-        .parser = parse,
-        .doc =
-            "Measures libkms against the bare primitives and bare commits, in one run. Sections: "
-            "hot, writers, calls, big, streams, threads, rotating, admin, scaling."};
+    const struct argp argp = {.options = table, .parser = parse, .doc = about};
     options all = {.fast_directory = "/dev/shm", .disk_directory = "."};
 
     argp_parse(&argp, argc, argv, 0, NULL, &all);

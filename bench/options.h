@@ -17,7 +17,8 @@ typedef struct options {
     const char *fast_directory, *disk_directory;
 } options;
 
-options options_parse(int argc, char **argv);
+/* about: what the program is for, and its sections. */
+options options_parse(int argc, char **argv, const char *about);
 
 /* Whether a section is to run. */
 bool options_want(const options *all, const char *section);

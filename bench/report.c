@@ -23,6 +23,18 @@ void report_begin(const options *all)
     machine_print(machine);
 }
 
+void report_note(const char *key, const char *text, ...)
+{
+    char line[256];
+    va_list arguments;
+
+    va_start(arguments, text);
+    vsnprintf(line, sizeof line, text, arguments);
+    va_end(arguments);
+    printf("  %-10s %s\n", key, line);
+    must(json_object_set_new(machine, key, json_string(line)) == 0, "JSON of the machine");
+}
+
 static void append(json_t *to, json_t *object)
 {
     must(object != NULL && json_array_append_new(to, object) == 0, "JSON of a result");
@@ -78,11 +90,11 @@ double report_ratio(const group *of, const row *of_row, const row *to, about wha
 
     printf("  %-54s %11.3f x   [%.3f, %.3f] of %s\n", of_row->name, found.median, found.quarter,
            found.three_quarters, to->name);
-    append(ratios,
-           json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f}", "section", of->section, "row",
-                     of_row->name, "to", to->name, "suite", (int)what.suite, "bytes",
-                     (json_int_t)what.bytes, "keys", (json_int_t)what.keys, "median", found.median,
-                     "quarter", found.quarter, "three_quarters", found.three_quarters));
+    append(ratios, json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f}", "section",
+                             of->section, "title", of->title, "row", of_row->name, "to", to->name,
+                             "suite", (int)what.suite, "bytes", (json_int_t)what.bytes, "keys",
+                             (json_int_t)what.keys, "median", found.median, "quarter",
+                             found.quarter, "three_quarters", found.three_quarters));
     return found.median;
 }
 
@@ -139,7 +151,8 @@ void report_end(const options *all)
     double seconds = (now_ns() - began_ns) / 1e9;
     json_t *document;
 
-    print_goals();
+    if (json_array_size(goals) > 0)
+        print_goals();
     machine_note_end(machine);
     printf("\n%.0f s\n", seconds);
     document = json_pack("{s:s, s:b, s:f, s:o, s:o, s:o, s:o, s:o}", "version", KMS_VERSION_STRING,

@@ -15,6 +15,9 @@ typedef struct about {
 
 void report_begin(const options *all);
 
+/* Another fact about the machine, in words. */
+void report_note(const char *key, const char *text, ...) __attribute__((format(printf, 2, 3)));
+
 /* Prints a measured group. */
 void report_group(const group *of, about what);
 

@@ -25,6 +25,8 @@ typedef struct row {
     void (*before)(void *subject);
     /* Bytes of plaintext that an operation handles; 0: that does not matter. */
     size_t bytes;
+    /* What time it is, where another process does the work; NULL: as the group has it. */
+    double (*clock_ns)(void *subject);
     /* Operations in a slice. */
     size_t operations;
     /* Of an operation, round by round. */

@@ -1,9 +1,9 @@
 #include "stores.h"
 #include "fail.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +19,16 @@ static char folders[2][PATH_SIZE - 64];
 static pid_t janitor;
 static int janitor_waits_for;
 
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *at)
+{
+    (void)about, (void)kind, (void)at;
+    (void)remove(path);
+    return 0;
+}
+
 static void remove_folder(const char *folder)
 {
-    char path[PATH_SIZE + 256];
-    DIR *all = opendir(folder);
-    const struct dirent *entry;
-
-    while (all != NULL && (entry = readdir(all)) != NULL) {
-        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        (void)unlink(path);
-    }
-    if (all != NULL)
-        closedir(all);
-    (void)rmdir(folder);
+    (void)nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void clean_up_after(int ending)
@@ -67,6 +64,11 @@ static void start_janitor(void)
     (void)close(ends[0]);
     janitor_waits_for = ends[1];
     must(atexit(wait_for_janitor) == 0, "a hook for the program's end");
+}
+
+void stores_outlived(void)
+{
+    (void)fcntl(janitor_waits_for, F_SETFD, 0);
 }
 
 static void make_folder(place where, const char *directory)

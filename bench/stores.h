@@ -34,6 +34,9 @@ void process_end(pid_t pid);
 /* The same, and waits until it is done; it must not fail. */
 void process_run(void (*body)(void *), void *argument);
 
+/* In another process, before it becomes another program: the scratch folders wait for its end too. */
+void stores_outlived(void);
+
 /* A process that has the store open and does nothing; it has it when this returns. */
 pid_t stores_hold(const char *path);
 

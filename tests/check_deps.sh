@@ -30,9 +30,11 @@ make_machine()
     local name
     rm -rf "$machine"
     mkdir "$machine"
-    for name in cc make pkg-config g++ nm perl python3 openssl valgrind gnuplot jq; do
+    for name in cc make pkg-config g++ nm perl python3 openssl valgrind gnuplot jq softhsm2-util; do
         stand_in "$name" 'exit 0'
     done
+    mkdir -p "$machine/postgresql/15/bin"
+    stand_in postgresql/15/bin/initdb 'exit 0'
     for name in apt-get sudo; do
         stand_in "$name" "echo $name \"\$@\" >>'$calls'"
     done
@@ -56,7 +58,8 @@ deps()
 {
     local who=$1
     shift
-    $who "$(command -v env)" -i PATH="$machine" PYTHON="$machine/python3" "${environment[@]}" \
+    $who "$(command -v env)" -i PATH="$machine" PYTHON="$machine/python3" POSTGRESQL="$machine/postgresql" \
+        "${environment[@]}" \
         /bin/sh -s -- "$@" <scripts/deps >"$scratch/out" 2>"$scratch/err"
     status=$?
 }
@@ -97,9 +100,11 @@ nothing_missing()
     silent as_nobody check
     silent as_nobody quickstart
     silent as_nobody bench
+    silent as_nobody bench-peers
     silent as_nobody plots
-    # What only the tests need is not asked for by the quickstart, nor what only the plots need.
-    rm "$machine/nm" "$machine/gnuplot"
+    # What only the tests need is not asked for by the quickstart, nor what only the plots or the
+    # peers need by the benchmark.
+    rm -r "$machine/nm" "$machine/gnuplot" "$machine/softhsm2-util" "$machine/postgresql"
     silent as_nobody quickstart
     silent as_nobody bench
 }
@@ -137,6 +142,13 @@ ROWS
     asks 'liblmdb-dev libjansson-dev' bench
     rm "$machine/gnuplot" "$machine/jq"
     asks 'gnuplot-nox jq' plots
+    make_machine
+    without_library 'libmongocrypt libpq'
+    asks 'libmongocrypt-dev libpq-dev' bench-peers
+    silent as_nobody bench
+    make_machine
+    rm -r "$machine/postgresql/15" "$machine/softhsm2-util"
+    asks 'softhsm2 postgresql' bench-peers
     environment=(WITH_LMDB=no)
     silent as_nobody quickstart
     environment=()

@@ -42,7 +42,7 @@ forbid()
 
 lib=(lib/*/*.[ch])
 backends=(backends/*/*.[ch])
-bench=(bench/!(bare).c bench/*.h)
+bench=(bench/!(bare).c bench/*.h bench/peers/*.[ch])
 outsiders=("${backends[@]}" examples/*/*.[ch] tests/conformance/*.[ch])
 
 core_knows_no_engine()
@@ -87,7 +87,7 @@ bench_uses_public_headers()
     forbid 'bench/bare.c includes another header of lib/ than crypto/generator.h' \
         '#\s*include\s*"(?!crypto/generator\.h").*/' bench/bare.c
     forbid 'internal functions of lib/ used in bench/, other than those that draw a nonce' \
-        '\bkms__(?!(nonce|thread|thread_self)\b)\w+' bench/*.[ch]
+        '\bkms__(?!(nonce|thread|thread_self)\b)\w+' bench/*.[ch] bench/peers/*.[ch]
 }
 
 manners_of_a_library()

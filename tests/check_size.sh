@@ -7,7 +7,7 @@ shopt -s nullglob
 
 sources=(lib/*/*.c backends/*/*.c)
 failures=0
-for file in "${sources[@]}" lib/*/*.h backends/*/*.h include/kms/*.h tests/*.c tests/*/*.[ch] examples/*/*.[ch] bench/*.[ch]; do
+for file in "${sources[@]}" lib/*/*.h backends/*/*.h include/kms/*.h tests/*.c tests/*/*.[ch] examples/*/*.[ch] bench/*.[ch] bench/*/*.[ch]; do
     lines=$(wc -l <"$file")
     if ((lines > 600)); then
         echo "FAIL: $file has $lines lines"
