@@ -293,8 +293,11 @@ static kms_store *open_store(const char *path, uint32_t flags)
         fprintf(stderr, "PASSPHRASE is not set\n");
         return NULL;
     }
-    if (!ok(kms_lmdb_backend(&engine, path, NULL)) ||
-        !ok(kms_root_passphrase(&root, passphrase, strlen(passphrase)))) {
+    if (!ok(kms_lmdb_backend(&engine, path, NULL))) {
+        return NULL;
+    }
+    if (!ok(kms_root_passphrase(&root, passphrase, strlen(passphrase)))) {
+        kms_backend_free(engine);
         return NULL;
     }
     return ok(kms_open(&store, engine, root, flags, NULL)) ? store : NULL;

@@ -61,18 +61,16 @@ static kms_status not_that_long(uint64_t size)
 /* The size of the source tells that of the plaintext, which the last chunk then proves. */
 static kms_status find_size(kms_stream_reader *r)
 {
-    uint64_t size = 0, chunks, rest;
+    uint64_t size = 0;
 
     KMS__TRY(kms__stream_io_size(&r->io, &size));
     if (size < KMS__STREAM_HEADER + KMS__CHUNK_OVERHEAD ||
         size > KMS_STREAM_SIZE(KMS_STREAM_PLAINTEXT_MAX))
         return not_that_long(size);
-    chunks = (size - KMS__STREAM_HEADER) / KMS__CHUNK_SEALED;
-    rest = (size - KMS__STREAM_HEADER) % KMS__CHUNK_SEALED;
-    if (rest < KMS__CHUNK_OVERHEAD)
+    r->size = KMS_STREAM_PLAINTEXT_SIZE(size);
+    if (KMS_STREAM_SIZE(r->size) != size)
         return not_that_long(size);
-    r->size = chunks * KMS__CHUNK_SIZE + rest - KMS__CHUNK_OVERHEAD;
-    return keep_chunk(r, chunks);
+    return keep_chunk(r, r->size / KMS__CHUNK_SIZE);
 }
 
 static kms_status open_reader(kms_store *store, const kms_context *context, kms_stream_reader *r)

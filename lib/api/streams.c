@@ -93,11 +93,7 @@ static kms_status check_header(const void *header, size_t header_len)
 {
     if (header == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "header is NULL");
-    if (header_len < KMS__STREAM_HEADER)
-        return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
-                             "%zu bytes are no stream: its header has %d", header_len,
-                             KMS__STREAM_HEADER);
-    return KMS_OK;
+    return kms__stream_header_check(header_len);
 }
 
 kms_status kms_stream_decrypt(kms_store *store, const kms_context *context, const void *header,

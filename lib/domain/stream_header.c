@@ -55,6 +55,14 @@ static kms_status no_header(bool newer)
                          "this is no stream of libkms, or its header is damaged");
 }
 
+kms_status kms__stream_header_check(size_t len)
+{
+    if (len >= KMS__STREAM_HEADER)
+        return KMS_OK;
+    return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT, "%zu bytes are no stream: its header has %d",
+                         len, KMS__STREAM_HEADER);
+}
+
 kms_status kms__stream_slot_read(const uint8_t *header, kms__stream_slot *slot)
 {
     bool found = false, newer = false;

@@ -26,6 +26,9 @@ typedef struct kms__stream_slot {
     kms__blob parts;
 } kms__stream_slot;
 
+/* KMS_ERR_INVALID_CIPHERTEXT: so few bytes hold no header. */
+kms_status kms__stream_header_check(size_t len);
+
 /* Finds it in KMS__STREAM_HEADER bytes. KMS_ERR_INVALID_CIPHERTEXT: neither is whole;
  * KMS_ERR_NEWER_FORMAT. */
 kms_status kms__stream_slot_read(const uint8_t *header, kms__stream_slot *slot);

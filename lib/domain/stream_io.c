@@ -76,10 +76,7 @@ static kms_status read_header(const kms_stream_io *io, uint8_t *header)
     size_t got = 0;
 
     KMS__TRY(kms__stream_io_read(io, 0, header, KMS__STREAM_HEADER, &got));
-    if (got < KMS__STREAM_HEADER)
-        return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
-                             "%zu bytes are no stream: its header has %d", got, KMS__STREAM_HEADER);
-    return KMS_OK;
+    return kms__stream_header_check(got);
 }
 
 kms_status kms__stream_io_header(const kms_stream_io *io, uint8_t *header)

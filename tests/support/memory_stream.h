@@ -46,7 +46,7 @@ typedef struct memory_stream {
 void memory_stream_encrypt(memory_stream *stream, kms_store *store, const char *keyref,
                            const kms_context *context, const void *plain, size_t len);
 /* One that holds these bytes, which are copied. */
-void memory_stream_of(memory_stream *stream, const void *bytes, size_t len);
+void memory_stream_of(memory_stream *stream, const void *data, size_t len);
 void memory_stream_free(memory_stream *stream);
 
 /* Forgets the steps, the counts, and which call was to fail. */
