@@ -23,7 +23,7 @@ static void open_cache(uint32_t entries)
 {
     ck_assert_int_eq(kms__fork_init(), KMS_OK);
     ck_assert_int_eq(kms__secrets_open(&secrets, false), KMS_OK);
-    ck_assert_int_eq(kms__cache_open(&cache, secrets, entries), KMS_OK);
+    ck_assert_int_eq(kms__cache_open(&cache, secrets, entries, 0), KMS_OK);
 }
 
 static void close_cache(void)
@@ -59,7 +59,7 @@ static bool is_whole(const kms__opened *entry, uint32_t number)
 
     name_of(number, &room);
     if (entry->version != number || entry->lookup_len != LOOKUP_SIZE ||
-        memcmp(entry->lookup, room.text, LOOKUP_SIZE) != 0)
+        memcmp(kms__opened_lookup(entry), room.text, LOOKUP_SIZE) != 0)
         return false;
     for (size_t i = 0; i < KEY_SIZE; i++)
         if (entry->suite_key[i] != pattern(number, i))
@@ -75,7 +75,7 @@ static kms__opened *make_entry(const kms__lookup *lookup, uint32_t number)
         abort();
     entry->kind = (uint8_t)lookup->kind;
     entry->lookup_len = (uint16_t)lookup->bytes.len;
-    memcpy(entry->lookup, lookup->bytes.data, lookup->bytes.len);
+    memcpy(entry->blob_prefix + KMS__BLOB_VERSION_NAME_AT, lookup->bytes.data, lookup->bytes.len);
     entry->version = number;
     for (size_t i = 0; i < KEY_SIZE; i++)
         entry->suite_key[i] = pattern(number, i);
@@ -98,11 +98,17 @@ static void add_unpinned(uint32_t number)
     kms__cache_unpin(kms__thread_self(), 1);
 }
 
+static kms__opened *pin_as(const kms__lookup *lookup, unsigned hazard)
+{
+    return kms__cache_pin(cache, lookup, kms__cache_hash(cache, lookup), kms__thread_self(),
+                          hazard);
+}
+
 static kms__opened *pin(uint32_t number, unsigned hazard)
 {
     name room;
 
-    return kms__cache_pin(cache, name_of(number, &room), kms__thread_self(), hazard);
+    return pin_as(name_of(number, &room), hazard);
 }
 
 static void unpin(unsigned hazard)
@@ -146,10 +152,10 @@ START_TEST(test_finds_what_was_added_and_nothing_else)
     ck_assert_ptr_null(pin(2, 0));
     lookup = *name_of(1, &room);
     lookup.bytes.len--;
-    ck_assert_ptr_null(kms__cache_pin(cache, &lookup, kms__thread_self(), 0));
+    ck_assert_ptr_null(pin_as(&lookup, 0));
     lookup.bytes.len++;
     lookup.kind = KMS__LOOKUP_REFERENCE;
-    ck_assert_ptr_null(kms__cache_pin(cache, &lookup, kms__thread_self(), 0));
+    ck_assert_ptr_null(pin_as(&lookup, 0));
     close_cache();
 }
 END_TEST
@@ -166,7 +172,7 @@ START_TEST(test_a_hash_alone_finds_nothing)
         open_cache(16);
         entry = add(1, 0);
         unpin(0);
-        entry->lookup[LOOKUP_SIZE - 1] ^= i == 1;
+        entry->blob_prefix[KMS__BLOB_VERSION_NAME_AT + LOOKUP_SIZE - 1] ^= i == 1;
         entry->lookup_len = i == 2 ? LOOKUP_SIZE - 1 : LOOKUP_SIZE;
         if (i == 3)
             entry->kind = KMS__LOOKUP_REFERENCE;
@@ -175,6 +181,44 @@ START_TEST(test_a_hash_alone_finds_nothing)
         unpin(0);
         close_cache();
     }
+}
+END_TEST
+
+static void write_reference(char *text, size_t len, char last)
+{
+    memset(text, 'a', len);
+    text[len - 1] = last;
+}
+
+/* Of every length; each is found, and none that ends otherwise or is longer or shorter. */
+START_TEST(test_references_of_every_length_are_told_apart)
+{
+    char text[KMS__LOOKUP_MAX + 1];
+    kms__lookup lookup = {KMS__LOOKUP_REFERENCE, {text, 0}};
+
+    open_cache(2048);
+    for (size_t len = 1; len <= KMS__LOOKUP_MAX; len++) {
+        kms__opened *entry = NULL;
+
+        lookup.bytes.len = len;
+        write_reference(text, len, 'b');
+        ck_assert_int_eq(kms__cache_new(cache, &entry), KMS_OK);
+        entry->kind = KMS__LOOKUP_REFERENCE;
+        entry->lookup_len = (uint16_t)len;
+        memcpy(entry->reference, text, len);
+        kms__cache_add(cache, entry, kms__thread_self(), 0);
+        ck_assert_ptr_eq(pin_as(&lookup, 0), entry);
+        write_reference(text, len, 'c');
+        ck_assert_ptr_null(pin_as(&lookup, 0));
+    }
+    for (size_t len = 1; len <= KMS__LOOKUP_MAX; len++) {
+        lookup.bytes.len = len;
+        write_reference(text, len, 'b');
+        ck_assert_ptr_nonnull(pin_as(&lookup, 0));
+        ck_assert_uint_eq(pin_as(&lookup, 0)->lookup_len, len);
+    }
+    unpin(0);
+    close_cache();
 }
 END_TEST
 
@@ -532,6 +576,7 @@ int main(void)
     const TTest *const tests[] = {
         test_finds_what_was_added_and_nothing_else,
         test_a_hash_alone_finds_nothing,
+        test_references_of_every_length_are_told_apart,
         test_stays_within_its_bound,
         test_cells_and_entries_are_used_again,
         test_dropped_entry_is_wiped_at_once,

@@ -14,6 +14,14 @@ typedef struct create_key_options_1 {
     kms_suite suite;
 } create_key_options_1;
 
+typedef struct open_options_1 {
+    uint32_t version;
+    uint32_t busy_timeout_ms;
+    uint32_t cache_entries;
+    kms_strength strength;
+    const kms_clock *clock;
+} open_options_1;
+
 typedef struct key_info_1 {
     uint32_t version;
     kms_key_state state;
@@ -87,6 +95,26 @@ START_TEST(options_of_version_1_make_a_key_and_are_read_no_further)
     fixture_is(kms_create_key(store, (const kms_create_key_options *)(const void *)options, id),
                KMS_ERR_INVALID_ARGUMENT);
     kms_close(store);
+}
+END_TEST
+
+START_TEST(options_of_version_1_open_a_store_and_are_read_no_further)
+{
+    static place here;
+    open_options_1 *options = before_the_end(sizeof *options);
+    kms_store *store = NULL;
+    char id[KMS_KEY_ID_SIZE];
+
+    place_init(&here);
+    *options = (open_options_1){1, 1000, 16, KMS_STRENGTH_DEFAULT, NULL};
+    fixture_ok(place_try_open(&here, &store, KMS_OPEN_CREATE,
+                              (const kms_open_options *)(const void *)options));
+    fixture_create_key(store, id);
+    kms_close(store);
+    options->cache_entries = 15;
+    fixture_is(place_try_open(&here, &store, 0, (const kms_open_options *)(const void *)options),
+               KMS_ERR_INVALID_ARGUMENT);
+    place_free(&here);
 }
 END_TEST
 
@@ -167,6 +195,7 @@ int main(void)
 {
     const fixture_test tests[] = {
         {options_of_version_1_make_a_key_and_are_read_no_further, 0},
+        {options_of_version_1_open_a_store_and_are_read_no_further, 0},
         {what_version_1_of_a_key_told_is_told_and_nothing_behind_it, 0},
         {what_version_1_of_a_store_told_is_told_and_nothing_behind_it, 0},
         {a_version_that_is_none_is_refused_and_nothing_is_written, 4},

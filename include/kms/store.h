@@ -40,19 +40,25 @@ typedef struct kms_open_options {
     /** How long a change waits for other writers, ms, once for this handle's other threads and
      *  once for everybody else; 0: not at all. */
     uint32_t busy_timeout_ms;
-    /** Most keys, aliases and versions kept ready for use, 16 to 1,048,576; each takes some 600
-     *  bytes, 64 of them in locked memory. Room is taken as it is needed. */
+    /** Most keys, aliases and versions kept ready for use, 16 to 1,048,576; each takes some 700
+     *  bytes, 64 of them in locked memory. Room is taken as it is needed. The one that was not used
+     *  for longest leaves first, as near as a second chance finds it. */
     uint32_t cache_entries;
     /** Only for a store that is made with a passphrase. */
     kms_strength strength;
     /** NULL: the system's clock. The struct is copied. */
     const kms_clock *clock;
+    /** Most bytes that these keys, aliases and versions take together, ordinary memory, locked memory
+     *  and the table that finds them; 32,768 and more, or 0 for what cache_entries need. The smaller of
+     *  both bounds holds. Not in it: what a handle needs besides (some 20 KiB), and what each thread
+     *  keeps for itself. Since 0.2 (version 2 of the options; those of version 1 have no bound). */
+    size_t cache_bytes;
 } kms_open_options;
 
-#define KMS_OPEN_OPTIONS_VERSION 1u
+#define KMS_OPEN_OPTIONS_VERSION 2u
 #define KMS_OPEN_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        KMS_OPEN_OPTIONS_VERSION, 10000u, 16384u, KMS_STRENGTH_DEFAULT, NULL                       \
+        KMS_OPEN_OPTIONS_VERSION, 10000u, 16384u, KMS_STRENGTH_DEFAULT, NULL, 0u                   \
     }
 
 /**

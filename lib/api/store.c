@@ -77,15 +77,21 @@ static kms_status check_flags(uint32_t flags)
     return KMS_OK;
 }
 
-static kms_status check_options(const kms_open_options *options)
+static kms_status check_cache(const kms_open_options *options)
 {
-    if (options->version != KMS_OPEN_OPTIONS_VERSION)
-        return kms_set_error(KMS_ERR_ABI,
-                             "kms_open_options of version %u: begin with KMS_OPEN_OPTIONS_INIT",
-                             options->version);
     if (options->cache_entries < CACHE_ENTRIES_MIN || options->cache_entries > CACHE_ENTRIES_MAX)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "cache_entries is %u, not %u to %u",
                              options->cache_entries, CACHE_ENTRIES_MIN, CACHE_ENTRIES_MAX);
+    if (options->cache_bytes != 0 && options->cache_bytes < KMS__CACHE_BYTES_MIN)
+        return kms_set_error(KMS_ERR_INVALID_ARGUMENT,
+                             "cache_bytes is %zu, neither 0 nor %d and more", options->cache_bytes,
+                             KMS__CACHE_BYTES_MIN);
+    return KMS_OK;
+}
+
+static kms_status check_options(const kms_open_options *options)
+{
+    KMS__TRY(check_cache(options));
     if (options->strength > KMS_STRENGTH_SENSITIVE)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "%u is no strength",
                              (unsigned)options->strength);
@@ -95,6 +101,24 @@ static kms_status check_options(const kms_open_options *options)
         return kms_set_error(KMS_ERR_ABI, "a kms_clock of version %u", options->clock->version);
     if (options->clock->now_ms == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "the clock has no now_ms");
+    return KMS_OK;
+}
+
+/* Until cache_bytes came: KMS_OPEN_OPTIONS_INIT of 0.1. */
+#define OPTIONS_SIZE_1 offsetof(kms_open_options, cache_bytes)
+
+static kms_status take_options(const kms_open_options *options, kms_open_options *taken)
+{
+    static const kms_open_options defaults = KMS_OPEN_OPTIONS_INIT;
+
+    *taken = defaults;
+    if (options == NULL)
+        return KMS_OK;
+    if (options->version < 1 || options->version > KMS_OPEN_OPTIONS_VERSION)
+        return kms_set_error(KMS_ERR_ABI,
+                             "kms_open_options of version %u: begin with KMS_OPEN_OPTIONS_INIT",
+                             options->version);
+    memcpy(taken, options, options->version == 1 ? OPTIONS_SIZE_1 : sizeof *taken);
     return KMS_OK;
 }
 
@@ -125,21 +149,21 @@ static void close_root(kms_root *root)
 kms_status kms_open(kms_store **store, kms_backend *engine, kms_root *root, uint32_t flags,
                     const kms_open_options *options)
 {
-    static const kms_open_options defaults = KMS_OPEN_OPTIONS_INIT;
+    kms_open_options taken;
     kms__kept_error kept;
     kms_store *made = NULL;
     kms_status st;
 
     kms__error_keep(&kept);
-    if (options == NULL)
-        options = &defaults;
-    st = check_all(store, engine, root, flags, options);
+    st = take_options(options, &taken);
     if (st == KMS_OK)
-        st = kms__store_new(&made, engine, flags, options);
+        st = check_all(store, engine, root, flags, &taken);
+    if (st == KMS_OK)
+        st = kms__store_new(&made, engine, flags, &taken);
     if (st == KMS_OK)
         engine = NULL;
     if (st == KMS_OK)
-        st = kms__store_unlock(made, root, flags, options);
+        st = kms__store_unlock(made, root, flags, &taken);
     close_root(root);
     close_engine(engine);
     if (st != KMS_OK) {

@@ -7,11 +7,12 @@
 #define MAGIC_SIZE 3
 #define FORMAT_AT MAGIC_SIZE
 #define SUITE_AT 4
-#define KEY_ID_AT 6
+#define KEY_ID_AT KMS__BLOB_VERSION_NAME_AT
 #define VERSION_AT (KEY_ID_AT + KMS__ID_SIZE)
 #define COMMITMENT_AT (VERSION_AT + 4)
 
 _Static_assert(KMS__BLOB_KIND_AT == SUITE_AT + 1 &&
+                   KEY_ID_AT + KMS__BLOB_VERSION_NAME == COMMITMENT_AT &&
                    COMMITMENT_AT + KMS_COMMITMENT_SIZE == KMS__BLOB_PREFIX &&
                    KMS__BLOB_PREFIX == KMS__BLOB_NONCE_AT,
                "the fields of a blob follow each other");
@@ -29,6 +30,15 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
     kms__write_bytes(&writer, key_id, KMS__ID_SIZE);
     kms__write_u32(&writer, key_version);
     kms__write_bytes(&writer, commitment, KMS_COMMITMENT_SIZE);
+}
+
+/* Every decryption comes here. */
+void kms__blob_write_version_name(uint8_t name[KMS__BLOB_VERSION_NAME],
+                                  const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version)
+{
+    memcpy(name, key_id, KMS__ID_SIZE);
+    for (size_t i = 0; i < sizeof key_version; i++)
+        name[KMS__ID_SIZE + i] = (uint8_t)(key_version >> (24 - 8 * i));
 }
 
 /* What a stream begins with (docs/stream-format.md): whoever has mistaken one for a blob is told. */

@@ -14,6 +14,9 @@
 #define KMS__BLOB_PREFIX 58
 #define KMS__BLOB_KIND_AT 5
 #define KMS__BLOB_NONCE_AT 58
+/* Key id and version, which follow each other. */
+#define KMS__BLOB_VERSION_NAME_AT 6
+#define KMS__BLOB_VERSION_NAME (KMS__ID_SIZE + 4)
 /* Header and context: the associated data of a blob. */
 #define KMS__ASSOCIATED_MAX (KMS__BLOB_HEADER + KMS_CONTEXT_MAX)
 
@@ -32,6 +35,10 @@ typedef struct kms__blob {
 void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, kms_blob_kind kind,
                             const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version,
                             const uint8_t commitment[KMS_COMMITMENT_SIZE]);
+
+/* Key id and version as a header has them. */
+void kms__blob_write_version_name(uint8_t name[KMS__BLOB_VERSION_NAME],
+                                  const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version);
 
 /* KMS_ERR_INVALID_CIPHERTEXT for what is longer than the blob of the longest plaintext. */
 kms_status kms__blob_check_size(size_t len);

@@ -10,17 +10,22 @@
 
 #include <string.h>
 
-/* What is wanted, and what came of it. */
-typedef struct request {
+/* What is wanted. */
+typedef struct wanted_version {
     kms__lookup lookup;
     kms_operation operation;
-    /* Only for a reference: as the caller wrote it, and taken apart where the cache does not know
-     * it. */
+    /* Only for a reference, as the caller wrote it. */
     const char *text;
-    kms__reference reference;
     /* Only for a version. */
     const uint8_t *key_id;
     uint32_t version;
+} wanted_version;
+
+/* For a version that the cache does not know, or not with this tag. */
+typedef struct request {
+    const wanted_version *wanted;
+    /* Only for a reference: taken apart. */
+    kms__reference reference;
     /* An entry that was found with another tag. */
     kms__opened *stale;
     /* Out: the entry still holds; it has the snapshot's tag now. */
@@ -56,7 +61,7 @@ static kms_status entry_holds(kms__txn *txn, const kms__opened *entry, bool *hol
     if (*holds && entry->by_alias) {
         kms__record_key alias_record;
 
-        memcpy(name, entry->lookup, entry->lookup_len);
+        memcpy(name, entry->reference, entry->lookup_len);
         name[entry->lookup_len] = '\0';
         alias_record = kms__alias_record_key(name);
         KMS__TRY(mark_is_unchanged(txn, &alias_record, entry->marks[KMS__MARK_ALIAS], holds));
@@ -129,8 +134,8 @@ static kms_status open_version(kms__txn *txn, const kms__key *key, uint32_t numb
     KMS__TRY(st);
     memcpy(entry->key_id, key->id, KMS__ID_SIZE);
     entry->version = number;
-    entry->suite = version->suite;
-    entry->usage = key->usage;
+    entry->suite = (uint8_t)version->suite;
+    entry->usage = (uint8_t)key->usage;
     kms__blob_write_prefix(entry->blob_prefix, version->suite, KMS_BLOB_DATA, key->id, number,
                            version->commitment);
     kms__cache_keep_message_keys(txn->store->cache, entry);
@@ -138,19 +143,19 @@ static kms_status open_version(kms__txn *txn, const kms__key *key, uint32_t numb
 }
 
 /* The key that a request is about, with its alias' and its own mark in the entry. */
-static kms_status load_key(kms__txn *txn, const request *wanted, kms__opened *entry, kms__key *key)
+static kms_status load_key(kms__txn *txn, const request *asked, kms__opened *entry, kms__key *key)
 {
-    const uint8_t *id = wanted->key_id;
+    const uint8_t *id = asked->wanted->key_id;
     kms__alias alias;
     kms_status st;
 
-    if (wanted->lookup.kind == KMS__LOOKUP_REFERENCE) {
-        entry->by_alias = wanted->reference.is_alias;
-        id = wanted->reference.key_id;
+    if (asked->wanted->lookup.kind == KMS__LOOKUP_REFERENCE) {
+        entry->by_alias = asked->reference.is_alias;
+        id = asked->reference.key_id;
     }
     if (entry->by_alias) {
         KMS__TRY(
-            kms__alias_load(txn, wanted->reference.text, &alias, entry->marks[KMS__MARK_ALIAS]));
+            kms__alias_load(txn, asked->reference.text, &alias, entry->marks[KMS__MARK_ALIAS]));
         id = alias.target;
         entry->has_previous = alias.was_moved;
         memcpy(entry->previous, alias.previous, KMS__ID_SIZE);
@@ -158,7 +163,7 @@ static kms_status load_key(kms__txn *txn, const request *wanted, kms__opened *en
     st = kms__key_load(txn, id, key, entry->marks[KMS__MARK_KEY]);
     if (st == KMS_ERR_KEY_NOT_FOUND && entry->by_alias)
         return kms_set_error(KMS_ERR_CORRUPT, "%s points to a key that is not there",
-                             wanted->reference.text);
+                             asked->reference.text);
     return st;
 }
 
@@ -188,17 +193,18 @@ static void set_rest(const kms__key *key, bool encrypting, kms__opened *entry)
     atomic_store(&entry->rest_until_ms, rest.until_ms);
 }
 
-static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *entry)
+static kms_status fill_entry(kms__txn *txn, const request *asked, kms__opened *entry)
 {
+    const wanted_version *wanted = asked->wanted;
     bool encrypting = wanted->lookup.kind == KMS__LOOKUP_REFERENCE;
     uint32_t number = wanted->version;
     kms__key key;
     kms_status st;
 
-    KMS__TRY(load_key(txn, wanted, entry, &key));
+    KMS__TRY(load_key(txn, asked, entry, &key));
     if (encrypting)
         number = key.primary;
-    st = kms__key_allows(&key, wanted->operation, encrypting ? wanted->reference.text : NULL);
+    st = kms__key_allows(&key, wanted->operation, encrypting ? wanted->text : NULL);
     if (st == KMS_OK)
         st = check_number(&key, number, wanted->operation);
     if (st == KMS_OK)
@@ -209,7 +215,8 @@ static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *
     KMS__TRY(st);
     entry->kind = (uint8_t)wanted->lookup.kind;
     entry->lookup_len = (uint16_t)wanted->lookup.bytes.len;
-    memcpy(entry->lookup, wanted->lookup.bytes.data, wanted->lookup.bytes.len);
+    if (encrypting)
+        memcpy(entry->reference, wanted->lookup.bytes.data, wanted->lookup.bytes.len);
     entry->incarnation = txn->revision.incarnation;
     atomic_store(&entry->number, txn->revision.number);
     return KMS_OK;
@@ -218,63 +225,61 @@ static kms_status fill_entry(kms__txn *txn, const request *wanted, kms__opened *
 /* The slow look, in one snapshot. */
 static kms_status look_in_snapshot(kms__txn *txn, void *argument)
 {
-    request *wanted = argument;
-    kms__opened *entry;
+    request *asked = argument;
+    kms__opened *stale = asked->stale, *entry;
     kms_status st;
 
-    if (wanted->stale != NULL) {
-        if (kms__opened_is_of(wanted->stale, &txn->revision))
-            wanted->holds = txn->now_ms < wanted->stale->expires_ms;
+    if (stale != NULL) {
+        if (kms__opened_is_of(stale, &txn->revision))
+            asked->holds = txn->now_ms < stale->expires_ms;
         else
-            KMS__TRY(entry_holds(txn, wanted->stale, &wanted->holds));
-        if (wanted->holds) {
-            atomic_store_explicit(&wanted->stale->number, txn->revision.number,
-                                  memory_order_release);
+            KMS__TRY(entry_holds(txn, stale, &asked->holds));
+        if (asked->holds) {
+            atomic_store_explicit(&stale->number, txn->revision.number, memory_order_release);
             return KMS_OK;
         }
     }
     KMS__TRY(kms__cache_new(txn->store->cache, &entry));
-    st = fill_entry(txn, wanted, entry);
+    st = fill_entry(txn, asked, entry);
     if (st != KMS_OK) {
         kms__cache_discard(txn->store->cache, entry);
         return st;
     }
-    wanted->fresh = entry;
+    asked->fresh = entry;
     return KMS_OK;
 }
 
-static kms_status parse_reference(request *wanted)
+/* For what is not in the cache, or has another tag than the hint there: stale then. */
+static kms_status look(kms_store *store, const wanted_version *wanted, kms__opened *stale,
+                       kms__pin *pin)
 {
-    if (wanted->lookup.kind != KMS__LOOKUP_REFERENCE)
-        return KMS_OK;
-    return kms__reference_parse(wanted->text, &wanted->reference);
-}
+    request asked = {.wanted = wanted, .stale = stale};
+    kms_status st = KMS_OK;
 
-/* For a request that is not in the cache, or whose entry has another tag than the hint. */
-static kms_status look(kms_store *store, request *wanted, kms__pin *pin)
-{
-    kms_status st = parse_reference(wanted);
-
+    if (wanted->lookup.kind == KMS__LOOKUP_REFERENCE)
+        st = kms__reference_parse(wanted->text, &asked.reference);
     if (st == KMS_OK)
-        st = kms__store_read(store, look_in_snapshot, wanted);
-    if (st == KMS_OK && wanted->holds) {
-        pin->opened = wanted->stale;
+        st = kms__store_read(store, look_in_snapshot, &asked);
+    if (st == KMS_OK && asked.holds) {
+        pin->opened = stale;
         return KMS_OK;
     }
-    if (wanted->stale != NULL)
-        kms__cache_drop(store->cache, wanted->stale, pin->thread, pin->hazard);
+    if (stale != NULL)
+        kms__cache_drop(store->cache, stale, pin->thread, pin->hazard);
     KMS__TRY(st);
-    kms__cache_add(store->cache, wanted->fresh, pin->thread, pin->hazard);
-    pin->opened = wanted->fresh;
+    kms__cache_add(store->cache, asked.fresh, pin->thread, pin->hazard);
+    pin->opened = asked.fresh;
     return KMS_OK;
 }
 
-static kms_status find_any(kms_store *store, request *wanted, unsigned hazard, kms__pin *pin)
+static kms_status find_any(kms_store *store, const wanted_version *wanted, kms__pin *pin)
 {
+    const uint64_t hash = kms__cache_hash(store->cache, &wanted->lookup);
+    kms__opened *entry;
     kms_revision hint;
     uint64_t age_ns;
 
-    pin->hazard = hazard;
+    kms__cache_fetch(store->cache, hash);
     pin->thread = kms__thread_self();
     if (pin->thread == NULL)
         return kms_error_status();
@@ -285,22 +290,23 @@ static kms_status find_any(kms_store *store, request *wanted, unsigned hazard, k
     pin->now_ms = kms__store_now(store);
     /* The hint comes before the entry: an entry that is tagged later can only be newer. */
     KMS__TRY(store->engine->ops->hint(store->engine, &hint, &age_ns));
-    wanted->stale = kms__cache_pin(store->cache, &wanted->lookup, pin->thread, hazard);
-    if (wanted->stale != NULL && kms__opened_is_of(wanted->stale, &hint) &&
-        pin->now_ms < wanted->stale->expires_ms) {
-        pin->opened = wanted->stale;
-        return KMS_OK;
-    }
-    return look(store, wanted, pin);
+    entry = kms__cache_pin(store->cache, &wanted->lookup, hash, pin->thread, pin->hazard);
+    if (entry == NULL || !kms__opened_is_of(entry, &hint) || pin->now_ms >= entry->expires_ms)
+        return look(store, wanted, entry, pin);
+    pin->opened = entry;
+    return KMS_OK;
 }
 
 /* An entry does not say what it was opened for: each operation asks its key's usage for itself. */
-static kms_status find(kms_store *store, request *wanted, unsigned hazard, kms__pin *pin)
+static kms_status find(kms_store *store, const wanted_version *wanted, unsigned hazard,
+                       kms__pin *pin)
 {
     kms_status st;
 
-    KMS__TRY(find_any(store, wanted, hazard, pin));
-    st = kms__usage_allows(pin->opened->usage, pin->opened->key_id, wanted->operation);
+    pin->hazard = hazard;
+    KMS__TRY(find_any(store, wanted, pin));
+    st = kms__usage_allows((kms_key_usage)pin->opened->usage, pin->opened->key_id,
+                           wanted->operation);
     if (st != KMS_OK)
         kms__pin_release(pin);
     return st;
@@ -314,7 +320,7 @@ kms_status kms__pin_primary(kms_store *store, const char *keyref, unsigned hazar
 kms_status kms__pin_primary_for(kms_store *store, const char *keyref, kms_operation operation,
                                 unsigned hazard, kms__pin *pin)
 {
-    request wanted = {.lookup.kind = KMS__LOOKUP_REFERENCE, .operation = operation};
+    wanted_version wanted = {.lookup.kind = KMS__LOOKUP_REFERENCE, .operation = operation};
 
     if (keyref == NULL)
         return kms_set_error(KMS_ERR_INVALID_ARGUMENT, "the key reference is NULL");
@@ -327,12 +333,13 @@ static kms_status pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZ
                               uint32_t version, kms_operation operation, unsigned hazard,
                               kms__pin *pin)
 {
-    uint8_t lookup[KMS__VERSION_LOOKUP];
-    request wanted = {.operation = operation, .key_id = key_id, .version = version};
+    uint8_t name[KMS__BLOB_VERSION_NAME];
+    const wanted_version wanted = {.lookup = {KMS__LOOKUP_VERSION, {name, sizeof name}},
+                                   .operation = operation,
+                                   .key_id = key_id,
+                                   .version = version};
 
-    memcpy(lookup, key_id, KMS__ID_SIZE);
-    memcpy(lookup + KMS__ID_SIZE, &version, sizeof version);
-    wanted.lookup = (kms__lookup){KMS__LOOKUP_VERSION, {lookup, sizeof lookup}};
+    kms__blob_write_version_name(name, key_id, version);
     return find(store, &wanted, hazard, pin);
 }
 

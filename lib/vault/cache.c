@@ -9,20 +9,43 @@
 #define WAYS 8
 /* Slots for each entry that may be there, so that few sets of WAYS overflow. */
 #define SLOTS_AN_ENTRY 2
-/* Uses remembered of entries that left; what is more is forgotten. */
+/* Uses remembered of entries that left, and the part of a bound in bytes that they may take. */
 #define NOTES_MAX 4096
+#define NOTES_PART 8
+
+/* The hash of a lookup as far as a slot keeps it: so much that hardly any other entry is looked at. */
+#define TAG_BITS 22
 
 typedef struct slot {
-    /* A first look, without a pin; the pinned entry itself decides. */
-    _Atomic uint64_t hash;
+    /* A first look, without a pin; the pinned entry itself decides. The tag of its hash, and behind it
+     * where its secret cell is, in lines: so both can be asked for at once. */
+    _Atomic uint64_t look;
     _Atomic(kms__opened *) entry;
 } slot;
+
+/* A lookup is hashed as pairs of words of 32 bits. There is a multiplier for what stands alone, one for
+ * the length, and one for each word. */
+#define PAIR sizeof(uint64_t)
+#define MULTIPLIERS (2 + 2 * ((KMS__LOOKUP_MAX + PAIR - 1) / PAIR))
+
+/* Entries are allocated so many at a time: each alone, their alignment would cost a fifth more. */
+#define CHUNK 16
+
+typedef struct chunk {
+    struct chunk *next;
+    kms__opened entries[CHUNK];
+} chunk;
+
+/* What an entry takes, at most: with its part of what a chunk costs, its cell in a slab that is half used, its
+ * part of a table that is a power of two, and its note where notes are taken back. */
+#define ENTRY_BYTES                                                                                \
+    (sizeof(kms__opened) + 16 + 2 * (size_t)KMS__SECRET_CELL + 2 * SLOTS_AN_ENTRY * sizeof(slot) + \
+     sizeof(kms__use_note))
 
 struct kms__cache {
     slot *slots;
     uint64_t set_mask;
-    uint8_t hash_key[crypto_shorthash_KEYBYTES];
-    uint64_t multipliers[2];
+    uint64_t multipliers[MULTIPLIERS];
     kms__secrets *secrets;
     /* What follows is changed under the mutex alone. */
     pthread_mutex_t mutex;
@@ -32,6 +55,7 @@ struct kms__cache {
     uint64_t hand;
     kms__opened *retired;
     kms__opened *spare;
+    chunk *chunks;
     /* Made when the first version of suite 2 is opened, once: NULL afterwards, where none can be. */
     kms__message_keys *message_keys;
     bool message_keys_tried;
@@ -40,6 +64,8 @@ struct kms__cache {
     /* Made when it is first needed. */
     kms__use_note *notes;
     size_t note_count;
+    /* Of entries that left; what is more is forgotten. */
+    size_t notes_max;
 };
 
 static uint64_t power_of_two_from(uint64_t least)
@@ -51,13 +77,34 @@ static uint64_t power_of_two_from(uint64_t least)
     return power;
 }
 
-kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t entries_max)
+static size_t lesser(size_t a, size_t b)
 {
-    uint64_t sets = power_of_two_from((uint64_t)entries_max * SLOTS_AN_ENTRY / WAYS);
-    kms__cache *made = calloc(1, sizeof *made);
+    return a < b ? a : b;
+}
 
-    if (made != NULL)
+static void set_bounds(kms__cache *cache, uint32_t entries_max, size_t bytes_max)
+{
+    size_t notes = NOTES_MAX, entries = entries_max;
+
+    if (bytes_max != 0) {
+        notes = lesser(notes, bytes_max / NOTES_PART / sizeof(kms__use_note));
+        entries = lesser(entries, (bytes_max - notes * sizeof(kms__use_note)) / ENTRY_BYTES);
+    }
+    cache->notes_max = notes;
+    cache->entries_max = (uint32_t)entries;
+}
+
+kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t entries_max,
+                           size_t bytes_max)
+{
+    kms__cache *made = calloc(1, sizeof *made);
+    uint64_t sets = 0;
+
+    if (made != NULL) {
+        set_bounds(made, entries_max, bytes_max);
+        sets = power_of_two_from((uint64_t)made->entries_max * SLOTS_AN_ENTRY / WAYS);
         made->slots = calloc(sets * WAYS, sizeof *made->slots);
+    }
     if (made == NULL || made->slots == NULL || pthread_mutex_init(&made->mutex, NULL) != 0) {
         if (made != NULL)
             free(made->slots);
@@ -67,33 +114,19 @@ kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t e
     }
     made->set_mask = sets - 1;
     made->secrets = secrets;
-    made->entries_max = entries_max;
-    randombytes_buf(made->hash_key, sizeof made->hash_key);
     randombytes_buf(made->multipliers, sizeof made->multipliers);
-    made->multipliers[0] |= 1;
-    made->multipliers[1] |= 1;
     *cache = made;
     return KMS_OK;
-}
-
-static void free_list(kms__opened *entry)
-{
-    while (entry != NULL) {
-        kms__opened *next = entry->next;
-
-        free(entry);
-        entry = next;
-    }
 }
 
 void kms__cache_close(kms__cache *cache)
 {
     if (cache == NULL)
         return;
-    for (uint64_t i = 0; i < (cache->set_mask + 1) * WAYS; i++)
-        free(atomic_load(&cache->slots[i].entry));
-    free_list(cache->retired);
-    free_list(cache->spare);
+    for (chunk *next, *each = cache->chunks; each != NULL; each = next) {
+        next = each->next;
+        free(each);
+    }
     kms__message_keys_close(cache->message_keys);
     free(cache->notes);
     free(cache->slots);
@@ -101,70 +134,101 @@ void kms__cache_close(kms__cache *cache)
     free(cache);
 }
 
-/* Key ids are drawn at random, by the library, so whoever chooses what is asked for does not choose what
- * is in the table: a multiplication by an odd secret spreads them, in a fifth of SipHash's time. */
-static uint64_t hash_of_version(const kms__cache *cache, const uint8_t *bytes)
+/* A pair of words by a pair of multipliers. */
+static inline uint64_t product(const uint64_t multiplier[2], const uint8_t *bytes, size_t len)
 {
-    uint64_t halves[2];
-    uint32_t version;
+    uint64_t pair = 0;
 
-    memcpy(halves, bytes, sizeof halves);
-    memcpy(&version, bytes + KMS__ID_SIZE, sizeof version);
-    halves[0] = (halves[0] + version) * cache->multipliers[0];
-    halves[1] = (halves[1] ^ halves[0] >> 32) * cache->multipliers[1];
-    return halves[1] ^ halves[1] >> 32;
+    memcpy(&pair, bytes, len);
+    return multiplier[0] * (pair & UINT32_MAX) + multiplier[1] * (pair >> 32);
 }
 
-static uint64_t hash_of(const kms__cache *cache, uint8_t kind, const void *bytes, size_t len)
+/* A sum of products with secret numbers: the upper halves of two lookups' hashes are equal by a chance of
+ * 2^-32, whoever chose the lookups. Source: Lemire and Kaser, "Strongly universal string hashing is
+ * fast", 2012 (Multilinear). */
+uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
 {
-    uint64_t hash;
+    const uint8_t *bytes = lookup->bytes.data;
+    const size_t len = lookup->bytes.len;
+    const uint64_t *multiplier = cache->multipliers + 2;
+    uint64_t hash = multiplier[-2] + multiplier[-1] * (len << 8 | (uint64_t)lookup->kind);
 
-    if (kind == KMS__LOOKUP_VERSION)
-        return hash_of_version(cache, bytes);
-    (void)crypto_shorthash((unsigned char *)&hash, bytes, len, cache->hash_key);
-    return hash ^ kind;
+    for (size_t at = 0; at + PAIR <= len; at += PAIR, multiplier += 2)
+        hash += product(multiplier, bytes + at, PAIR);
+    if (len % PAIR == 0)
+        return hash;
+    /* What is left, and as much before it as fills the pair. */
+    return hash + (len > PAIR ? product(multiplier, bytes + len - PAIR, PAIR)
+                              : product(multiplier, bytes, len));
 }
 
 static slot *set_of(const kms__cache *cache, uint64_t hash)
 {
-    return &cache->slots[(hash & cache->set_mask) * WAYS];
+    return &cache->slots[(hash >> 32 & cache->set_mask) * WAYS];
 }
 
-/* What a warm call will read, asked for before it is needed: with many keys in use it is not in the
- * nearer caches. */
-static void fetch_ahead(const kms__opened *entry)
+void kms__cache_fetch(const kms__cache *cache, uint64_t hash)
 {
-    __builtin_prefetch(&entry->suite);
-    __builtin_prefetch(&entry->lookup[32]);
+    __builtin_prefetch(set_of(cache, hash));
 }
 
-static bool is_for(const kms__opened *entry, uint8_t kind, const void *bytes, size_t len)
+static uint64_t look_of(uint64_t hash, const uint8_t *cell)
 {
-    return entry->kind == kind && entry->lookup_len == len &&
-           memcmp(entry->lookup, bytes, len) == 0;
+    return hash >> (32 - TAG_BITS) << (64 - TAG_BITS) |
+           ((uintptr_t)cell / KMS__SECRET_CELL) << TAG_BITS >> TAG_BITS;
 }
 
-kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, kms__thread *thread,
-                            unsigned hazard)
+static bool has_tag(uint64_t look, uint64_t hash)
 {
-    uint64_t hash = hash_of(cache, (uint8_t)lookup->kind, lookup->bytes.data, lookup->bytes.len);
+    return (look ^ look_of(hash, NULL)) >> (64 - TAG_BITS) == 0;
+}
+
+/* What a warm call will read, asked for all at once: with many keys in use it is in no near cache. */
+static void fetch_ahead(const kms__opened *entry, uint64_t look)
+{
+    __builtin_prefetch(entry);
+    __builtin_prefetch(&entry->used);
+    __builtin_prefetch(
+        (const void *)(uintptr_t)((look << TAG_BITS >> TAG_BITS) * KMS__SECRET_CELL));
+    __builtin_prefetch(entry->reference);
+}
+
+static bool is_for(const kms__opened *entry, uint8_t kind, kms_slice lookup)
+{
+    if (entry->kind != kind || entry->lookup_len != lookup.len)
+        return false;
+    if (kind == KMS__LOOKUP_VERSION)
+        return memcmp(entry->blob_prefix + KMS__BLOB_VERSION_NAME_AT, lookup.data,
+                      KMS__VERSION_LOOKUP) == 0;
+    return memcmp(entry->reference, lookup.data, lookup.len) == 0;
+}
+
+static kms__lookup lookup_of(const kms__opened *entry)
+{
+    return (kms__lookup){(kms__lookup_kind)entry->kind,
+                         {kms__opened_lookup(entry), entry->lookup_len}};
+}
+
+kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, uint64_t hash,
+                            kms__thread *thread, unsigned hazard)
+{
     slot *set = set_of(cache, hash);
 
     for (size_t way = 0; way < WAYS; way++) {
+        const uint64_t look = atomic_load_explicit(&set[way].look, memory_order_relaxed);
         kms__opened *entry;
 
-        if (atomic_load_explicit(&set[way].hash, memory_order_relaxed) != hash)
+        if (!has_tag(look, hash))
             continue;
         entry = atomic_load_explicit(&set[way].entry, memory_order_acquire);
         if (entry == NULL)
             continue;
-        fetch_ahead(entry);
+        fetch_ahead(entry, look);
         /* Sequentially consistent, so that whoever empties the slot either sees the hazard or is
          * seen here to have emptied it. A weaker store was seen to use wiped keys. */
         atomic_store(&thread->hazards[hazard], entry);
         if (atomic_load(&set[way].entry) == entry &&
-            is_for(entry, (uint8_t)lookup->kind, lookup->bytes.data, lookup->bytes.len)) {
-            __builtin_prefetch(entry->suite_key);
+            is_for(entry, (uint8_t)lookup->kind, lookup->bytes)) {
             if (!atomic_load_explicit(&entry->used, memory_order_relaxed))
                 atomic_store_explicit(&entry->used, true, memory_order_relaxed);
             return entry;
@@ -194,10 +258,16 @@ static bool take_note(kms__opened *entry, kms__use_note *note)
 static void keep_note(kms__cache *cache, kms__opened *entry)
 {
     if (cache->notes == NULL)
-        cache->notes = malloc(NOTES_MAX * sizeof *cache->notes);
-    if (cache->notes != NULL && cache->note_count < NOTES_MAX &&
+        cache->notes = malloc(cache->notes_max * sizeof *cache->notes);
+    if (cache->notes != NULL && cache->note_count < cache->notes_max &&
         take_note(entry, &cache->notes[cache->note_count]))
         cache->note_count++;
+}
+
+static void give_spare(kms__cache *cache, kms__opened *entry)
+{
+    entry->next = cache->spare;
+    cache->spare = entry;
 }
 
 static void make_spare(kms__cache *cache, kms__opened *entry)
@@ -207,8 +277,7 @@ static void make_spare(kms__cache *cache, kms__opened *entry)
     kms__message_keys_forget(entry->message_keys, entry->number_as_owner);
     kms__secret_give(cache->secrets, entry->suite_key);
     memset(entry, 0, sizeof *entry);
-    entry->next = cache->spare;
-    cache->spare = entry;
+    give_spare(cache, entry);
 }
 
 /* Whether a cell came free. */
@@ -269,7 +338,7 @@ static bool evict_any(kms__cache *cache)
 }
 
 /* The way for an entry: that of the same lookup, else a free one, else one that was not used. */
-static slot *place_for(kms__cache *cache, const kms__opened *entry, uint64_t hash)
+static slot *place_for(kms__cache *cache, const kms__lookup *lookup, uint64_t hash)
 {
     slot *set = set_of(cache, hash);
     slot *place = NULL;
@@ -277,7 +346,7 @@ static slot *place_for(kms__cache *cache, const kms__opened *entry, uint64_t has
     for (size_t way = 0; way < WAYS; way++) {
         kms__opened *other = atomic_load(&set[way].entry);
 
-        if (other != NULL && is_for(other, entry->kind, entry->lookup, entry->lookup_len))
+        if (other != NULL && is_for(other, (uint8_t)lookup->kind, lookup->bytes))
             return &set[way];
         if (other == NULL && place == NULL)
             place = &set[way];
@@ -327,25 +396,46 @@ kms_status kms__cache_take_cell(kms__cache *cache, void **cell)
         "with fewer cache_entries");
 }
 
-kms_status kms__cache_new(kms__cache *cache, kms__opened **entry)
+/* Under the mutex. */
+static bool add_spares(kms__cache *cache)
 {
-    kms__opened *made;
-    void *cell;
-    kms_status st;
+    chunk *added = aligned_alloc(KMS__CACHE_LINE, sizeof *added);
+
+    if (added == NULL)
+        return false;
+    memset(added, 0, sizeof *added);
+    added->next = cache->chunks;
+    cache->chunks = added;
+    for (size_t i = 0; i < CHUNK; i++)
+        give_spare(cache, &added->entries[i]);
+    return true;
+}
+
+static kms__opened *take_spare(kms__cache *cache)
+{
+    kms__opened *taken = NULL;
 
     pthread_mutex_lock(&cache->mutex);
     (void)collect_retired(cache);
-    made = cache->spare;
-    if (made != NULL)
-        cache->spare = made->next;
+    if (cache->spare != NULL || add_spares(cache)) {
+        taken = cache->spare;
+        cache->spare = taken->next;
+    }
     pthread_mutex_unlock(&cache->mutex);
-    if (made == NULL)
-        made = calloc(1, sizeof *made);
+    return taken;
+}
+
+kms_status kms__cache_new(kms__cache *cache, kms__opened **entry)
+{
+    kms__opened *made = take_spare(cache);
+    void *cell;
+    kms_status st;
+
     if (made == NULL)
         return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for a cached key");
     st = kms__cache_take_cell(cache, &cell);
     if (st != KMS_OK) {
-        free(made);
+        kms__cache_discard(cache, made);
         return st;
     }
     made->next = NULL;
@@ -382,17 +472,18 @@ void kms__cache_discard(kms__cache *cache, kms__opened *entry)
 
 void kms__cache_add(kms__cache *cache, kms__opened *entry, kms__thread *thread, unsigned hazard)
 {
-    uint64_t hash = hash_of(cache, entry->kind, entry->lookup, entry->lookup_len);
+    const kms__lookup lookup = lookup_of(entry);
+    const uint64_t hash = kms__cache_hash(cache, &lookup);
     slot *place;
 
     /* Before anybody can find it, so that nobody can evict it unseen. */
     atomic_store(&thread->hazards[hazard], entry);
     pthread_mutex_lock(&cache->mutex);
-    place = place_for(cache, entry, hash);
+    place = place_for(cache, &lookup, hash);
     evict(cache, place);
     if (cache->entries >= cache->entries_max)
         (void)evict_any(cache);
-    atomic_store_explicit(&place->hash, hash, memory_order_relaxed);
+    atomic_store_explicit(&place->look, look_of(hash, entry->suite_key), memory_order_relaxed);
     atomic_store(&place->entry, entry);
     cache->entries++;
     (void)collect_retired(cache);
@@ -402,7 +493,8 @@ void kms__cache_add(kms__cache *cache, kms__opened *entry, kms__thread *thread, 
 void kms__cache_drop(kms__cache *cache, const kms__opened *entry, kms__thread *thread,
                      unsigned hazard)
 {
-    slot *set = set_of(cache, hash_of(cache, entry->kind, entry->lookup, entry->lookup_len));
+    const kms__lookup lookup = lookup_of(entry);
+    slot *set = set_of(cache, kms__cache_hash(cache, &lookup));
 
     pthread_mutex_lock(&cache->mutex);
     kms__cache_unpin(thread, hazard);
@@ -464,9 +556,9 @@ kms_status kms__cache_collect_uses(kms__cache *cache, kms__use_note **notes, siz
 /* The notes at hand and `count` more, as far as there is room for them. */
 static size_t make_room_for_notes(kms__cache *cache, size_t count)
 {
-    size_t most = NOTES_MAX + (size_t)cache->entries_max;
-    size_t wanted = cache->note_count + count < most ? cache->note_count + count : most;
-    size_t room = wanted > NOTES_MAX ? wanted : NOTES_MAX;
+    size_t most = cache->notes_max + cache->entries_max;
+    size_t wanted = lesser(cache->note_count + count, most);
+    size_t room = wanted > cache->notes_max ? wanted : cache->notes_max;
     kms__use_note *notes = realloc(cache->notes, room * sizeof *notes);
 
     if (notes == NULL)

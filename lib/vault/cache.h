@@ -20,10 +20,15 @@
 
 #include <kms/alias.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
-/* What an entry is found by: a key reference as the caller wrote it, or key id and version. */
+/* What the processor reads of memory at a time: on another one, calls are only slower. */
+#define KMS__CACHE_LINE 64
+
+/* What an entry is found by: a key reference as the caller wrote it, or key id and version as they
+ * stand in a blob's header. */
 #define KMS__LOOKUP_MAX KMS_ALIAS_SIZE
-#define KMS__VERSION_LOOKUP (KMS__ID_SIZE + sizeof(uint32_t))
+#define KMS__VERSION_LOOKUP KMS__BLOB_VERSION_NAME
 
 typedef enum kms__lookup_kind {
     KMS__LOOKUP_REFERENCE = 1,
@@ -39,11 +44,12 @@ typedef struct kms__lookup {
 enum { KMS__MARK_ALIAS, KMS__MARK_KEY, KMS__MARK_VERSION, KMS__MARKS };
 
 /* A version opened for encrypting and decrypting. Nothing of it but the tag, the use bit, the last
- * use and the rest of the rotation changes while it can be found. */
+ * use and the rest of the rotation changes while it can be found.
+ *
+ * What a warm call looks at fills two lines of memory, and a third where the entry is found by a
+ * reference: with many keys in use, each line more is a wait of its own. */
 typedef struct kms__opened {
-    /* What a warm call looks at comes first and together: with many keys in use, each line of memory
-     * more is a wait of its own. */
-    uint64_t incarnation;
+    _Alignas(KMS__CACHE_LINE) uint64_t incarnation;
     _Atomic uint64_t number;
     /* When it was last used, to the hour, since this was last collected; 0: not. */
     _Atomic int64_t last_use_ms;
@@ -54,16 +60,18 @@ typedef struct kms__opened {
     _Atomic int64_t rest_until_ms;
     /* The suite's key, in a secret cell; behind it stands the second key. */
     uint8_t *suite_key;
-    /* The message keys that may be kept of it, as their owner of this number; NULL: none. */
-    kms__message_keys *message_keys;
+    /* The message keys that may be kept of it, as their owner of this number. */
     uint64_t number_as_owner;
     _Atomic bool used;
+    /* A kms__lookup_kind, a kms_key_usage and a kms_suite. */
     uint8_t kind;
+    uint8_t usage;
+    uint8_t suite;
     uint16_t lookup_len;
-    kms_key_usage usage;
-    kms_suite suite;
+    /* What an entry of a version is found by stands in here. */
     uint8_t blob_prefix[KMS__BLOB_PREFIX];
-    uint8_t lookup[KMS__LOOKUP_MAX];
+    /* Of an entry that is found by a reference. */
+    uint8_t reference[KMS__LOOKUP_MAX];
     /* What a call looks at that finds another tag, or that is no plain encryption. */
     bool by_alias;
     /* The key that the alias pointed to before, if it was moved. */
@@ -72,8 +80,20 @@ typedef struct kms__opened {
     uint8_t key_id[KMS__ID_SIZE];
     uint32_t version;
     uint8_t marks[KMS__MARKS][KMS__MARK_SIZE];
+    kms__message_keys *message_keys;
     struct kms__opened *next;
 } kms__opened;
+
+_Static_assert(offsetof(kms__opened, used) == KMS__CACHE_LINE &&
+                   offsetof(kms__opened, reference) == 2 * KMS__CACHE_LINE,
+               "two lines, and the reference in the next ones");
+
+/* Where the bytes stand that it is found by: lookup_len of them. */
+static inline const uint8_t *kms__opened_lookup(const kms__opened *entry)
+{
+    return entry->kind == KMS__LOOKUP_VERSION ? entry->blob_prefix + KMS__BLOB_VERSION_NAME_AT
+                                              : entry->reference;
+}
 
 #define KMS__OPENED_KEY_SIZE 32
 
@@ -87,14 +107,24 @@ static inline uint8_t *kms__opened_second_key(const kms__opened *entry)
 
 typedef struct kms__cache kms__cache;
 
-kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t entries_max);
+#define KMS__CACHE_BYTES_MIN 32768
+
+/* Bounded by both; bytes_max is 0 for no bound, or KMS__CACHE_BYTES_MIN and more. */
+kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t entries_max,
+                           size_t bytes_max);
 
 /* Frees everything; the secrets are their pool's to wipe. No thread may be in the cache. */
 void kms__cache_close(kms__cache *cache);
 
+uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup);
+
+/* Asks the processor for where an entry of this hash would be found: a caller that has other things to
+ * do before it pins the entry need not wait then. */
+void kms__cache_fetch(const kms__cache *cache, uint64_t hash);
+
 /* Finds an entry and pins it with the thread's hazard pointer; NULL if there is none. */
-kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, kms__thread *thread,
-                            unsigned hazard);
+kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, uint64_t hash,
+                            kms__thread *thread, unsigned hazard);
 
 void kms__cache_unpin(kms__thread *thread, unsigned hazard);
 

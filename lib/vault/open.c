@@ -28,7 +28,7 @@ kms_status kms__store_secret_block(const kms_store *store, size_t size, uint8_t 
     return KMS_OK;
 }
 
-static kms_status take_memory(kms_store *store, uint32_t cache_entries)
+static kms_status take_memory(kms_store *store, const kms_open_options *options)
 {
     uint8_t *block = NULL;
     void *cell;
@@ -38,7 +38,8 @@ static kms_status take_memory(kms_store *store, uint32_t cache_entries)
     store->records_key = cell;
     KMS__TRY(kms__store_secret_block(store, sizeof *store->header_block, &block));
     store->header_block = (kms__header_block *)(void *)block;
-    return kms__cache_open(&store->cache, store->secrets, cache_entries);
+    return kms__cache_open(&store->cache, store->secrets, options->cache_entries,
+                           options->cache_bytes);
 }
 
 kms_status kms__store_new(kms_store **store, kms_backend *engine, uint32_t flags,
@@ -62,7 +63,7 @@ kms_status kms__store_new(kms_store **store, kms_backend *engine, uint32_t flags
     made->busy_timeout_ms = options->busy_timeout_ms;
     atomic_store(&made->rotation.next_attempt_ms, INT64_MIN);
     made->clock = options->clock != NULL ? *options->clock : kms__clock_system();
-    st = take_memory(made, options->cache_entries);
+    st = take_memory(made, options);
     if (st != KMS_OK) {
         kms__store_free(made);
         return st;
