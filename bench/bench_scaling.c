@@ -30,15 +30,47 @@ typedef struct warm {
     hot_bare *few, *many;
 } warm;
 
+/* A program that uses these keys finds of them what the processor's caches hold. The row before used other
+ * memory, so each key is used some times first. */
+static void warm_encrypt(void *subject)
+{
+    run_hot_encrypt(subject, hot_passes(subject));
+}
+
+static void warm_decrypt(void *subject)
+{
+    run_hot_decrypt(subject, hot_passes(subject));
+}
+
+static void warm_bare_seal(void *subject)
+{
+    run_hot_bare_seal(subject, hot_bare_passes(subject));
+}
+
+static void warm_bare_open(void *subject)
+{
+    run_hot_bare_open(subject, hot_bare_passes(subject));
+}
+
+static void add_bare(group *rows, hot_bare *subject, int count)
+{
+    group_add(rows, run_hot_bare_seal, subject, 0, "bare seal, %d keys in a table", count)->before =
+        warm_bare_seal;
+    group_add(rows, run_hot_bare_open, subject, 0, "bare open, %d keys in a table", count)->before =
+        warm_bare_open;
+}
+
 static void add_rows_of(group *rows, warm *in, const keyring *keys, size_t index, size_t count)
 {
     hot *subject = hot_of(in->stores[index], keys, count);
 
     in->subjects[in->count++] = subject;
     group_add(rows, run_hot_encrypt, subject, 0, "kms_encrypt(), %zu hot of %zu", count,
-              keys->sizes[index]);
+              keys->sizes[index])
+        ->before = warm_encrypt;
     group_add(rows, run_hot_decrypt, subject, 0, "kms_decrypt(), %zu hot of %zu", count,
-              keys->sizes[index]);
+              keys->sizes[index])
+        ->before = warm_decrypt;
 }
 
 /* At each size the few, and from 10,000 on as many hot keys as that. */
@@ -46,8 +78,8 @@ static void add_rows(group *rows, warm *in, const keyring *keys)
 {
     in->few = hot_bare_of(FEW);
     in->many = hot_bare_of(HOT_MAX);
-    group_add(rows, run_hot_bare, in->few, 0, "bare, %d keys in a table", FEW);
-    group_add(rows, run_hot_bare, in->many, 0, "bare, %d keys in a table", HOT_MAX);
+    add_bare(rows, in->few, FEW);
+    add_bare(rows, in->many, HOT_MAX);
     for (size_t i = 0; i < keys->count; i++) {
         in->stores[i] = stores_open(keyring_path(keys, i), LARGE_CACHE);
         add_rows_of(rows, in, keys, i, FEW);
@@ -56,21 +88,24 @@ static void add_rows(group *rows, warm *in, const keyring *keys)
     }
 }
 
+/* Rows stand in pairs, of encrypting and decrypting: the bare ones of few and many keys, and few hot keys
+ * of few; at the end few hot keys of all, and many. What many keys cost is told beside what they cost the
+ * bare primitive: keys, headers and blobs are a program's own memory in both. */
 static void add_warm_goals(const group *rows, const keyring *keys)
 {
     static const char *const calls[] = {"kms_encrypt()", "kms_decrypt()"};
     about what = {.suite = 1, .bytes = 64, .keys = keys->sizes[keys->count - 1]};
 
-    (void)report_ratio(rows, &rows->rows[1], &rows->rows[0], what);
     for (size_t i = 0; i < 2; i++) {
-        const row *ten = &rows->rows[2 + i];
-        const row *ten_of_all = &rows->rows[rows->count - 4 + i];
-        const row *hot_of_all = &rows->rows[rows->count - 2 + i];
+        const row *at = &rows->rows[i], *ten = at + 4;
+        const row *ten_of_all = &rows->rows[rows->count - 4 + i], *many_of_all = ten_of_all + 2;
+        double bare = report_ratio(rows, at + 2, at, what);
 
         report_goal(AT_MOST, 1.05, report_ratio(rows, ten_of_all, ten, what),
                     "%s, 10 hot keys of %zu, of 10 of 10", calls[i], what.keys);
-        report_goal(AT_MOST, 1.15, report_ratio(rows, hot_of_all, ten, what),
-                    "%s, 10,000 hot keys of %zu, of 10 of 10", calls[i], what.keys);
+        report_goal(AT_MOST, 1.15, report_ratio(rows, many_of_all, ten, what) / bare,
+                    "%s, 10,000 hot keys of %zu, of 10 of 10, where the bare one has %.2f",
+                    calls[i], what.keys, bare);
     }
 }
 

@@ -93,6 +93,14 @@ void hot_free(hot *of)
     free(of);
 }
 
+/* After three draws for each key 95% of them were drawn. */
+#define PASSES 3
+
+size_t hot_passes(const hot *of)
+{
+    return PASSES * of->keys;
+}
+
 /* Knuth's multiplicative generator: cheap beside an encryption. */
 static size_t draw(uint64_t *random, size_t below)
 {
@@ -128,8 +136,17 @@ struct hot_bare {
     struct {
         uint8_t key[BARE_KEY], prefix[BARE_PREFIX];
     } * table;
+    /* One of each key. */
+    uint8_t (*blobs)[KMS_CIPHERTEXT_SIZE(LEN)];
     uint8_t plain[LEN], blob[KMS_CIPHERTEXT_SIZE(LEN)];
 };
+
+static void seal_bare(hot_bare *of, size_t at, uint8_t *blob)
+{
+    memcpy(blob, of->table[at].prefix, BARE_PREFIX);
+    bare_use_key(of->bare, of->table[at].key);
+    bare_seal(of->bare, of->plain, LEN, blob);
+}
 
 hot_bare *hot_bare_of(size_t keys)
 {
@@ -139,27 +156,43 @@ hot_bare *hot_bare_of(size_t keys)
     made->bare = bare_new(BARE_XCHACHA);
     made->keys = keys;
     made->table = calloc(keys, sizeof *made->table);
-    must(made->table != NULL, "memory for hot keys");
+    made->blobs = calloc(keys, sizeof *made->blobs);
+    must(made->table != NULL && made->blobs != NULL, "memory for hot keys");
     randombytes_buf(made->table, keys * sizeof *made->table);
+    for (size_t i = 0; i < keys; i++)
+        seal_bare(made, i, made->blobs[i]);
     return made;
 }
 
 void hot_bare_free(hot_bare *of)
 {
     bare_free(of->bare);
+    free(of->blobs);
     free(of->table);
     free(of);
 }
 
-void run_hot_bare(void *subject, size_t n)
+size_t hot_bare_passes(const hot_bare *of)
+{
+    return PASSES * of->keys;
+}
+
+void run_hot_bare_seal(void *subject, size_t n)
+{
+    hot_bare *of = subject;
+
+    for (size_t i = 0; i < n; i++)
+        seal_bare(of, draw(&of->random, of->keys), of->blob);
+}
+
+void run_hot_bare_open(void *subject, size_t n)
 {
     hot_bare *of = subject;
 
     for (size_t i = 0; i < n; i++) {
         size_t at = draw(&of->random, of->keys);
 
-        memcpy(of->blob, of->table[at].prefix, BARE_PREFIX);
         bare_use_key(of->bare, of->table[at].key);
-        bare_seal(of->bare, of->plain, LEN, of->blob);
+        bare_open(of->bare, of->blobs[at], LEN, of->plain);
     }
 }

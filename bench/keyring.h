@@ -29,6 +29,8 @@ const char *keyring_path(const keyring *of, size_t index);
 typedef struct hot hot;
 hot *hot_of(kms_store *store, const keyring *from, size_t keys);
 void hot_free(hot *of);
+/* So many operations use nearly every key. */
+size_t hot_passes(const hot *of);
 void run_hot_encrypt(void *subject, size_t n);
 void run_hot_decrypt(void *subject, size_t n);
 
@@ -36,6 +38,8 @@ void run_hot_decrypt(void *subject, size_t n);
 typedef struct hot_bare hot_bare;
 hot_bare *hot_bare_of(size_t keys);
 void hot_bare_free(hot_bare *of);
-void run_hot_bare(void *subject, size_t n);
+size_t hot_bare_passes(const hot_bare *of);
+void run_hot_bare_seal(void *subject, size_t n);
+void run_hot_bare_open(void *subject, size_t n);
 
 #endif

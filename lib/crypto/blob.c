@@ -90,6 +90,9 @@ kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob)
                              at[FORMAT_AT]);
     if (len < KMS_BLOB_OVERHEAD || at[FORMAT_AT] != KMS__BLOB_FORMAT)
         return not_a_blob(len);
+    /* Nonce and text are needed only when the key was found, which would be one wait more. */
+    __builtin_prefetch(at + KMS__BLOB_NONCE_AT);
+    __builtin_prefetch(at + len - 1);
     blob->header = at;
     blob->suite = (kms_suite)at[SUITE_AT];
     blob->kind = (kms_blob_kind)at[KMS__BLOB_KIND_AT];

@@ -23,6 +23,8 @@ typedef struct slot {
     _Atomic(kms__opened *) entry;
 } slot;
 
+#define SLOTS_A_LINE (KMS__CACHE_LINE / sizeof(slot))
+
 /* A lookup is hashed as pairs of words of 32 bits. There is a multiplier for what stands alone, one for
  * the length, and one for each word. */
 #define PAIR sizeof(uint64_t)
@@ -43,6 +45,8 @@ typedef struct chunk {
      sizeof(kms__use_note))
 
 struct kms__cache {
+    /* As it was allocated, and from the first line on. */
+    slot *table;
     slot *slots;
     uint64_t set_mask;
     uint64_t multipliers[MULTIPLIERS];
@@ -77,6 +81,15 @@ static uint64_t power_of_two_from(uint64_t least)
     return power;
 }
 
+/* Most sets are then in one line. calloc() does not align so far, but leaves zeros of a large table
+ * untouched, which aligned_alloc() and memset() would not. */
+static slot *first_of_a_line(slot *table)
+{
+    const size_t beyond = (uintptr_t)table % KMS__CACHE_LINE;
+
+    return beyond == 0 ? table : table + (KMS__CACHE_LINE - beyond) / sizeof *table;
+}
+
 static size_t lesser(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -103,15 +116,16 @@ kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t e
     if (made != NULL) {
         set_bounds(made, entries_max, bytes_max);
         sets = power_of_two_from((uint64_t)made->entries_max * SLOTS_AN_ENTRY / WAYS);
-        made->slots = calloc(sets * WAYS, sizeof *made->slots);
+        made->table = calloc(sets * WAYS + SLOTS_A_LINE, sizeof *made->slots);
     }
-    if (made == NULL || made->slots == NULL || pthread_mutex_init(&made->mutex, NULL) != 0) {
+    if (made == NULL || made->table == NULL || pthread_mutex_init(&made->mutex, NULL) != 0) {
         if (made != NULL)
-            free(made->slots);
+            free(made->table);
         free(made);
         return kms_set_error(KMS_ERR_NO_MEMORY, "out of memory for a cache of %u entries",
                              entries_max);
     }
+    made->slots = first_of_a_line(made->table);
     made->set_mask = sets - 1;
     made->secrets = secrets;
     randombytes_buf(made->multipliers, sizeof made->multipliers);
@@ -129,7 +143,7 @@ void kms__cache_close(kms__cache *cache)
     }
     kms__message_keys_close(cache->message_keys);
     free(cache->notes);
-    free(cache->slots);
+    free(cache->table);
     pthread_mutex_destroy(&cache->mutex);
     free(cache);
 }
@@ -146,12 +160,11 @@ static inline uint64_t product(const uint64_t multiplier[2], const uint8_t *byte
 /* A sum of products with secret numbers: the upper halves of two lookups' hashes are equal by a chance of
  * 2^-32, whoever chose the lookups. Source: Lemire and Kaser, "Strongly universal string hashing is
  * fast", 2012 (Multilinear). */
-uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
+static inline uint64_t hash_of(const kms__cache *cache, kms__lookup_kind kind, const uint8_t *bytes,
+                               size_t len)
 {
-    const uint8_t *bytes = lookup->bytes.data;
-    const size_t len = lookup->bytes.len;
     const uint64_t *multiplier = cache->multipliers + 2;
-    uint64_t hash = multiplier[-2] + multiplier[-1] * (len << 8 | (uint64_t)lookup->kind);
+    uint64_t hash = multiplier[-2] + multiplier[-1] * (len << 8 | (uint64_t)kind);
 
     for (size_t at = 0; at + PAIR <= len; at += PAIR, multiplier += 2)
         hash += product(multiplier, bytes + at, PAIR);
@@ -160,6 +173,14 @@ uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
     /* What is left, and as much before it as fills the pair. */
     return hash + (len > PAIR ? product(multiplier, bytes + len - PAIR, PAIR)
                               : product(multiplier, bytes, len));
+}
+
+/* Of the length that decrypting calls have, the compiler makes no loop. */
+uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
+{
+    if (lookup->kind == KMS__LOOKUP_VERSION && lookup->bytes.len == KMS__VERSION_LOOKUP)
+        return hash_of(cache, KMS__LOOKUP_VERSION, lookup->bytes.data, KMS__VERSION_LOOKUP);
+    return hash_of(cache, lookup->kind, lookup->bytes.data, lookup->bytes.len);
 }
 
 static slot *set_of(const kms__cache *cache, uint64_t hash)
