@@ -1,6 +1,7 @@
 /* The suites: known answers, round trips and refusals. */
 #include "base/fork.h"
 #include "crypto/aead.h"
+#include "crypto/xchacha20poly1305.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -96,6 +97,41 @@ START_TEST(test_suite_1_known)
                                     slice(expected, sizeof expected), opened),
                      KMS_OK);
     ck_assert_mem_eq(opened, plain, sizeof opened);
+}
+END_TEST
+
+/* Short messages are put together of libsodium's parts: they are what its own call makes, at every length
+ * and one beyond, under associated data of every remainder of a block. */
+START_TEST(test_suite_1_is_libsodiums_own_at_every_short_length)
+{
+    enum { LEN = KMS__XCHACHA20POLY1305_SHORT + 65, BOUND = 99 };
+    static uint8_t text[LEN], associated[BOUND], made[LEN + TAG + 1], own[LEN + TAG],
+        opened[LEN + 1];
+
+    randombytes_buf(text, sizeof text);
+    randombytes_buf(associated, sizeof associated);
+    for (size_t len = 0; len <= LEN; len++) {
+        const kms_slice bound = slice(associated, len % (BOUND + 1));
+
+        randombytes_buf(nonce, sizeof nonce);
+        made[len + TAG] = opened[len] = UNTOUCHED;
+        ck_assert_int_eq(
+            kms__xchacha20poly1305_sodium_seal(key, nonce, bound, slice(text, len), made), KMS_OK);
+        (void)crypto_aead_xchacha20poly1305_ietf_encrypt(own, NULL, text, len, associated,
+                                                         bound.len, NULL, nonce, key);
+        ck_assert_msg(memcmp(made, own, len + TAG) == 0, "%zu bytes", len);
+        ck_assert_uint_eq(made[len + TAG], UNTOUCHED);
+        ck_assert_int_eq(
+            kms__xchacha20poly1305_sodium_open(key, nonce, bound, slice(own, len + TAG), opened),
+            KMS_OK);
+        ck_assert_msg(memcmp(opened, text, len) == 0, "%zu bytes", len);
+        ck_assert_uint_eq(opened[len], UNTOUCHED);
+        own[len + TAG - 1] ^= 1;
+        ck_assert_int_eq(
+            kms__xchacha20poly1305_sodium_open(key, nonce, bound, slice(own, len + TAG), opened),
+            KMS_ERR_INVALID_CIPHERTEXT);
+        ck_assert_msg(sodium_is_zero(opened, len), "%zu bytes", len);
+    }
 }
 END_TEST
 
@@ -387,6 +423,7 @@ static void add_tests(TCase *tcase)
 
     tcase_add_test(tcase, test_hchacha20);
     tcase_add_test(tcase, test_suite_1_known);
+    tcase_add_test(tcase, test_suite_1_is_libsodiums_own_at_every_short_length);
     tcase_add_loop_test(tcase, test_round_trips, 0, count);
     tcase_add_test(tcase, test_threads);
     tcase_add_loop_test(tcase, test_any_flipped_bit_is_refused, 0, count);

@@ -42,7 +42,7 @@ static const pair pairs[] = {
     {"XChaCha20-Poly1305",
      {kms__xchacha20poly1305_sodium_seal, kms__xchacha20poly1305_libcrypto_seal},
      {kms__xchacha20poly1305_sodium_open, kms__xchacha20poly1305_libcrypto_open},
-     768},
+     KMS__XCHACHA20POLY1305_SHORT},
     {"AES-256-GCM",
      {kms__aes256gcm_sodium_seal, kms__aes256gcm_libcrypto_seal},
      {kms__aes256gcm_sodium_open, kms__aes256gcm_libcrypto_open},

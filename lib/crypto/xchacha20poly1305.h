@@ -5,6 +5,9 @@
 
 #include "crypto/aead.h"
 
+/* The longest plaintext whose key stream libsodium's part makes at once. */
+#define KMS__XCHACHA20POLY1305_SHORT 960
+
 /* libsodium's: in every build. It cannot fail but for a tag that does not fit. */
 kms_status kms__xchacha20poly1305_sodium_seal(const uint8_t *key, const uint8_t *nonce,
                                               kms_slice associated, kms_slice plain, uint8_t *out);
