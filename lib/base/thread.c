@@ -49,9 +49,19 @@ static bool owns(const marker *me)
            atomic_load_explicit(&me->cell->owner, memory_order_relaxed) == (uintptr_t)me;
 }
 
+/* Before the rest: it may belong to the cell that has it. */
+static void detach(kms__thread *cell)
+{
+    if (cell->give_back != NULL)
+        cell->give_back(cell->attached);
+    cell->give_back = NULL;
+    cell->attached = NULL;
+}
+
 /* Wiped before the owner is: another thread takes the cell from then on. */
 static void clear_cell(kms__thread *cell)
 {
+    detach(cell);
     for (size_t i = 0; i < KMS__HAZARDS; i++)
         atomic_store(&cell->hazards[i], NULL);
     sodium_memzero(cell->generator, sizeof cell->generator);
@@ -63,10 +73,13 @@ static void clear_cell(kms__thread *cell)
 static void give_back(void *value)
 {
     marker *me = value;
+    kms__thread *cell = owns(me) ? me->cell : NULL;
 
-    if (owns(me))
-        clear_cell(me->cell);
+    /* Before it is cleared: a signal handler that calls the library meanwhile claims another. */
     me->cell = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (cell != NULL)
+        clear_cell(cell);
 }
 
 static void make_exit_key(void)

@@ -32,11 +32,6 @@ struct kms__cache {
     uint64_t hand;
     kms__opened *retired;
     kms__opened *spare;
-    /* Made when the first version of suite 2 is opened, once: NULL afterwards, where none can be. */
-    kms__message_keys *message_keys;
-    bool message_keys_tried;
-    /* Of the message keys; each entry that has any is another. */
-    uint64_t last_owner;
     /* Made when it is first needed. */
     kms__use_note *notes;
     size_t note_count;
@@ -76,12 +71,19 @@ kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t e
     return KMS_OK;
 }
 
+static void free_entry(kms__opened *entry)
+{
+    if (entry != NULL)
+        kms__message_keys_forget(entry->number_as_owner);
+    free(entry);
+}
+
 static void free_list(kms__opened *entry)
 {
     while (entry != NULL) {
         kms__opened *next = entry->next;
 
-        free(entry);
+        free_entry(entry);
         entry = next;
     }
 }
@@ -91,10 +93,9 @@ void kms__cache_close(kms__cache *cache)
     if (cache == NULL)
         return;
     for (uint64_t i = 0; i < (cache->set_mask + 1) * WAYS; i++)
-        free(atomic_load(&cache->slots[i].entry));
+        free_entry(atomic_load(&cache->slots[i].entry));
     free_list(cache->retired);
     free_list(cache->spare);
-    kms__message_keys_close(cache->message_keys);
     free(cache->notes);
     free(cache->slots);
     pthread_mutex_destroy(&cache->mutex);
@@ -204,7 +205,7 @@ static void make_spare(kms__cache *cache, kms__opened *entry)
 {
     if (atomic_load(&entry->last_use_ms) != 0)
         keep_note(cache, entry);
-    kms__message_keys_forget(entry->message_keys, entry->number_as_owner);
+    kms__message_keys_forget(entry->number_as_owner);
     kms__secret_give(cache->secrets, entry->suite_key);
     memset(entry, 0, sizeof *entry);
     entry->next = cache->spare;
@@ -354,21 +355,10 @@ kms_status kms__cache_new(kms__cache *cache, kms__opened **entry)
     return KMS_OK;
 }
 
-void kms__cache_keep_message_keys(kms__cache *cache, kms__opened *entry)
+void kms__opened_keep_message_keys(kms__opened *entry)
 {
-    kms__kept_error kept;
-
-    if (entry->suite != KMS_SUITE_AES_256_GCM || entry->usage == KMS_KEY_USAGE_DETERMINISTIC)
-        return;
-    kms__error_keep(&kept);
-    pthread_mutex_lock(&cache->mutex);
-    if (!cache->message_keys_tried)
-        cache->message_keys = kms__message_keys_open();
-    cache->message_keys_tried = true;
-    entry->message_keys = cache->message_keys;
-    entry->number_as_owner = ++cache->last_owner;
-    pthread_mutex_unlock(&cache->mutex);
-    kms__error_restore(&kept);
+    if (entry->suite == KMS_SUITE_AES_256_GCM && entry->usage != KMS_KEY_USAGE_DETERMINISTIC)
+        entry->number_as_owner = kms__message_keys_owner();
 }
 
 void kms__cache_discard(kms__cache *cache, kms__opened *entry)

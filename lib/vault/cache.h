@@ -54,8 +54,7 @@ typedef struct kms__opened {
     _Atomic int64_t rest_until_ms;
     /* The suite's key, in a secret cell; behind it stands the second key. */
     uint8_t *suite_key;
-    /* The message keys that may be kept of it, as their owner of this number; NULL: none. */
-    kms__message_keys *message_keys;
+    /* As the owner of message keys that may be kept; 0: of none. */
     uint64_t number_as_owner;
     _Atomic bool used;
     uint8_t kind;
@@ -107,7 +106,7 @@ kms_status kms__cache_take_cell(kms__cache *cache, void **cell);
 kms_status kms__cache_new(kms__cache *cache, kms__opened **entry);
 
 /* Lets message keys of a filled entry be kept, where its suite has them. */
-void kms__cache_keep_message_keys(kms__cache *cache, kms__opened *entry);
+void kms__opened_keep_message_keys(kms__opened *entry);
 
 /* Gives back, wiped, an entry from kms__cache_new() that was not added. */
 void kms__cache_discard(kms__cache *cache, kms__opened *entry);
