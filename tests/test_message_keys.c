@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -405,19 +404,6 @@ END_TEST
 
 /* --- fork() ------------------------------------------------------------------------------------ */
 
-/* Where the kernel does not wipe pages, a child has its parent's keys, and its store refuses it. */
-static bool kernel_wipes(void)
-{
-    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    bool wipes = page != MAP_FAILED && kms__fork_wipes(page, 4096);
-
-    if (page != MAP_FAILED)
-        munmap(page, 4096);
-    if (!wipes)
-        puts("SKIP: message keys in a forked child: this kernel does not wipe pages");
-    return wipes;
-}
-
 static void wait_for(pid_t child)
 {
     int status = -1;
@@ -435,13 +421,13 @@ START_TEST(a_child_has_no_run_of_its_parents)
     kept_nonce parents, n;
     pid_t child;
 
-    if (places == NULL || !kernel_wipes())
+    if (places == NULL)
         return;
     seal_one(owner, parents, sealed);
     locked_bytes = 0;
     child = fork();
     if (child == 0) {
-        if (!sodium_is_zero(places, KMS__MESSAGE_KEYS_SIZE))
+        if (!kept_keys_are_wiped(places))
             _exit(1);
         seal_one(owner, n, sealed);
         if (kms__thread_self()->attached != places || locked_bytes < KMS__MESSAGE_KEYS_SIZE)
@@ -461,12 +447,12 @@ START_TEST(a_child_that_cannot_lock_keeps_none)
     kept_nonce n;
     pid_t child;
 
-    if (places == NULL || !kernel_wipes())
+    if (places == NULL)
         return;
     child = fork();
     if (child == 0) {
         refuse_to_lock = true;
-        _exit(!of_run(owner, n, &key) && sodium_is_zero(places, KMS__MESSAGE_KEYS_SIZE) ? 0 : 1);
+        _exit(!of_run(owner, n, &key) && kept_keys_are_wiped(places) ? 0 : 1);
     }
     wait_for(child);
 }
@@ -483,7 +469,7 @@ START_TEST(a_fork_while_a_key_is_taken_gives_no_ciphertext_in_the_child)
     pid_t child;
     kept_nonce n;
 
-    if (places == NULL || !kernel_wipes())
+    if (places == NULL)
         return;
     for (size_t i = 0; i < 2; i++) {
         ck_assert(of_run(owner, n, &key));

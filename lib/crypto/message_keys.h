@@ -13,9 +13,9 @@
 #include "crypto/aead.h"
 
 /* A thread's places: six pages. */
-#define KMS__MESSAGE_KEYS_SIZE 22976
+#define KMS__MESSAGE_KEYS_SIZE 23104
 /* In front of it stands nothing secret. */
-#define KMS__MESSAGE_KEYS_SECRETS_AT 1184
+#define KMS__MESSAGE_KEYS_SECRETS_AT 1344
 
 /* The longest plaintext under a key that is kept: 338 messages of a run are 2^20.4 blocks then, and two
  * of so many are equal with a probability of 2^-88. Of what is longer, deriving the key is no part that
