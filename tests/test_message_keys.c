@@ -532,11 +532,11 @@ START_TEST(at_most_half_of_the_limit_is_taken)
     ck_assert_int_eq(kms__fork_init(), KMS_OK);
     ck_assert_ptr_nonnull(kms__thread_self());
     ck_assert_int_eq(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
-    if (limit.rlim_cur < (rlim_t)8 * KMS__MESSAGE_KEYS_SIZE) {
+    if (limit.rlim_cur < (rlim_t)8 * KMS__MESSAGE_KEYS_LOCKED) {
         puts("SKIP: half of what may be locked: this process may lock too little");
         return;
     }
-    limit.rlim_cur = (rlim_t)2 * KMS__MESSAGE_KEYS_SIZE - 2;
+    limit.rlim_cur = (rlim_t)2 * KMS__MESSAGE_KEYS_LOCKED - 2;
     ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
     a_thread_tries_once();
     limit.rlim_cur += 2;

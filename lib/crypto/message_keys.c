@@ -170,7 +170,7 @@ static kms__message_keys *take_free_block(kms__thread *thread)
 /* At most half of what may be locked: the rest is for what cannot be done without. */
 static bool may_lock_one_more(void)
 {
-    const rlim_t all = ((rlim_t)atomic_load(&block_count) + 1) * sizeof(kms__message_keys);
+    const rlim_t all = ((rlim_t)atomic_load(&block_count) + 1) * KMS__MESSAGE_KEYS_LOCKED;
     struct rlimit limit;
 
     return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && all <= limit.rlim_cur / 2;

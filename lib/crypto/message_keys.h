@@ -14,6 +14,8 @@
 
 /* A thread's places: six pages. */
 #define KMS__MESSAGE_KEYS_SIZE 23104
+/* What that locks, with libsodium's page before it, where a page has 4 KiB. */
+#define KMS__MESSAGE_KEYS_LOCKED 28672
 /* In front of it stands nothing secret. */
 #define KMS__MESSAGE_KEYS_SECRETS_AT 1344
 
