@@ -413,7 +413,11 @@ static void wait_for(pid_t child)
     ck_assert_int_eq(status, 0);
 }
 
-/* It takes its parent's places, wiped, and locks them, since a child inherits no locks. */
+/* The first slab of cells, and the places. */
+#define LOCKED_BY_A_THREAD (16 * sizeof(kms__thread) + KMS__MESSAGE_KEYS_SIZE)
+
+/* It takes its parent's places, wiped, and locks them, since a child inherits no locks; so also the
+ * threads' cells. */
 START_TEST(a_child_has_no_run_of_its_parents)
 {
     const void *places = start();
@@ -430,7 +434,7 @@ START_TEST(a_child_has_no_run_of_its_parents)
         if (!kept_keys_are_wiped(places))
             _exit(1);
         seal_one(owner, n, sealed);
-        if (kms__thread_self()->attached != places || locked_bytes < KMS__MESSAGE_KEYS_SIZE)
+        if (kms__thread_self()->attached != places || locked_bytes < LOCKED_BY_A_THREAD)
             _exit(2);
         _exit(memcmp(n, parents, HALF) != 0 && memcmp(n + HALF, parents + HALF, HALF) != 0 ? 0 : 3);
     }
@@ -452,7 +456,9 @@ START_TEST(a_child_that_cannot_lock_keeps_none)
     child = fork();
     if (child == 0) {
         refuse_to_lock = true;
-        _exit(!of_run(owner, n, &key) && kept_keys_are_wiped(places) ? 0 : 1);
+        if (of_run(owner, n, &key) || !kept_keys_are_wiped(places))
+            _exit(1);
+        _exit(kms__threads_locked() ? 2 : 0);
     }
     wait_for(child);
 }

@@ -16,7 +16,9 @@ typedef struct cells {
     struct cells *next;
     kms__thread *cell;
     size_t count;
-    bool locked;
+    /* As it was when this process tried, by its epoch: a forked child inherits no locks. */
+    _Atomic bool locked;
+    _Atomic uint64_t tried_in;
 } cells;
 
 /* Grows at its head only, so that it can be walked without a lock. */
@@ -118,7 +120,8 @@ static bool make_cells(size_t count, cells *made)
     }
     made->cell = (kms__thread *)(void *)slab.start;
     made->count = slab.size / sizeof(kms__thread);
-    made->locked = slab.locked;
+    atomic_init(&made->locked, slab.locked);
+    atomic_init(&made->tried_in, kms__fork_epoch());
     return true;
 }
 
@@ -153,6 +156,18 @@ static bool grow(cells *seen)
     return grown;
 }
 
+static void lock_again(cells *slab)
+{
+    const uint64_t epoch = kms__fork_epoch();
+
+    for (; slab != NULL; slab = slab->next)
+        if (atomic_load(&slab->tried_in) != epoch) {
+            atomic_store(&slab->locked,
+                         kms__slab_lock(slab->cell, slab->count * sizeof(kms__thread)));
+            atomic_store(&slab->tried_in, epoch);
+        }
+}
+
 static kms__thread *claim_free(cells *slab, uintptr_t owner)
 {
     for (; slab != NULL; slab = slab->next)
@@ -179,6 +194,7 @@ static kms__thread *claim(marker *me)
     while (me->cell == NULL) {
         cells *slabs = atomic_load(&all_cells);
 
+        lock_again(slabs);
         me->cell = claim_free(slabs, (uintptr_t)me);
         if (me->cell == NULL && !grow(slabs))
             return NULL;
@@ -207,7 +223,7 @@ bool kms__thread_pinned(const void *entry)
 bool kms__threads_locked(void)
 {
     for (cells *slab = atomic_load(&all_cells); slab != NULL; slab = slab->next)
-        if (!slab->locked)
+        if (!atomic_load(&slab->locked))
             return false;
     return true;
 }
