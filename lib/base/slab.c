@@ -5,6 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
+bool kms__slab_lock(void *start, size_t size)
+{
+    return sodium_mlock(start, size) == 0;
+}
+
 kms_status kms__slab_make(size_t size, kms__slab *slab)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -17,7 +22,7 @@ kms_status kms__slab_make(size_t size, kms__slab *slab)
     if (pages > SIZE_MAX / page || (slab->start = sodium_malloc(pages * page)) == NULL)
         return kms_set_error(KMS_ERR_NO_MEMORY, "no memory for %zu bytes of secrets", size);
     slab->size = pages * page;
-    slab->locked = sodium_mlock(slab->start, slab->size) == 0;
+    slab->locked = kms__slab_lock(slab->start, slab->size);
     slab->wiped_on_fork = kms__fork_wipes(slab->start, slab->size);
     memset(slab->start, 0, slab->size);
     return KMS_OK;

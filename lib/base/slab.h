@@ -19,6 +19,9 @@ typedef struct kms__slab {
 /* KMS_ERR_NO_MEMORY when there is none. Memory that could not be locked is no error here. */
 kms_status kms__slab_make(size_t size, kms__slab *slab);
 
+/* Locks a slab again, in a forked child, which inherits no locks; false: not all of it. */
+bool kms__slab_lock(void *start, size_t size);
+
 /* Wipes and frees what kms__slab_make() gave. */
 void kms__slab_free(void *start, size_t size);
 

@@ -16,7 +16,9 @@ typedef struct cells {
     struct cells *next;
     kms__thread *cell;
     size_t count;
-    bool locked;
+    /* As it was when this process tried, by its epoch: a forked child inherits no locks. */
+    _Atomic bool locked;
+    _Atomic uint64_t tried_in;
 } cells;
 
 /* Grows at its head only, so that it can be walked without a lock. */
@@ -49,9 +51,19 @@ static bool owns(const marker *me)
            atomic_load_explicit(&me->cell->owner, memory_order_relaxed) == (uintptr_t)me;
 }
 
+/* Before the rest: it may belong to the cell that has it. */
+static void detach(kms__thread *cell)
+{
+    if (cell->give_back != NULL)
+        cell->give_back(cell->attached);
+    cell->give_back = NULL;
+    cell->attached = NULL;
+}
+
 /* Wiped before the owner is: another thread takes the cell from then on. */
 static void clear_cell(kms__thread *cell)
 {
+    detach(cell);
     for (size_t i = 0; i < KMS__HAZARDS; i++)
         atomic_store(&cell->hazards[i], NULL);
     sodium_memzero(cell->generator, sizeof cell->generator);
@@ -63,10 +75,13 @@ static void clear_cell(kms__thread *cell)
 static void give_back(void *value)
 {
     marker *me = value;
+    kms__thread *cell = owns(me) ? me->cell : NULL;
 
-    if (owns(me))
-        clear_cell(me->cell);
+    /* Before it is cleared: a signal handler that calls the library meanwhile claims another. */
     me->cell = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (cell != NULL)
+        clear_cell(cell);
 }
 
 static void make_exit_key(void)
@@ -105,7 +120,8 @@ static bool make_cells(size_t count, cells *made)
     }
     made->cell = (kms__thread *)(void *)slab.start;
     made->count = slab.size / sizeof(kms__thread);
-    made->locked = slab.locked;
+    atomic_init(&made->locked, slab.locked);
+    atomic_init(&made->tried_in, kms__fork_epoch());
     return true;
 }
 
@@ -140,6 +156,18 @@ static bool grow(cells *seen)
     return grown;
 }
 
+static void lock_again(cells *slab)
+{
+    const uint64_t epoch = kms__fork_epoch();
+
+    for (; slab != NULL; slab = slab->next)
+        if (atomic_load(&slab->tried_in) != epoch) {
+            atomic_store(&slab->locked,
+                         kms__slab_lock(slab->cell, slab->count * sizeof(kms__thread)));
+            atomic_store(&slab->tried_in, epoch);
+        }
+}
+
 static kms__thread *claim_free(cells *slab, uintptr_t owner)
 {
     for (; slab != NULL; slab = slab->next)
@@ -166,6 +194,7 @@ static kms__thread *claim(marker *me)
     while (me->cell == NULL) {
         cells *slabs = atomic_load(&all_cells);
 
+        lock_again(slabs);
         me->cell = claim_free(slabs, (uintptr_t)me);
         if (me->cell == NULL && !grow(slabs))
             return NULL;
@@ -194,7 +223,7 @@ bool kms__thread_pinned(const void *entry)
 bool kms__threads_locked(void)
 {
     for (cells *slab = atomic_load(&all_cells); slab != NULL; slab = slab->next)
-        if (!slab->locked)
+        if (!atomic_load(&slab->locked))
             return false;
     return true;
 }

@@ -1,5 +1,5 @@
-/* What the library keeps for each thread: the state of its nonce generator and its hazard
- * pointers, in one cell of a locked slab that fork() wipes. */
+/* What the library keeps for each thread: the state of its nonce generator, its hazard pointers and
+ * what else is attached, in one cell of a locked slab that fork() wipes. */
 #ifndef KMS__BASE_THREAD_H
 #define KMS__BASE_THREAD_H
 
@@ -15,7 +15,11 @@ typedef struct kms__thread {
     /* Address of the owning thread's own thread-local marker; 0: free, or forked. */
     _Atomic uintptr_t owner;
     _Atomic(const void *) hazards[KMS__HAZARDS];
-    unsigned char padding[64 - (1 + KMS__HAZARDS) * sizeof(uintptr_t)];
+    /* What a floor above keeps for the thread elsewhere, and what takes it back when the cell is
+     * cleared: as the thread ends, or in a child whose cells the kernel did not wipe. NULL: nothing. */
+    void *attached;
+    void (*give_back)(void *attached);
+    unsigned char padding[64 - (3 + KMS__HAZARDS) * sizeof(uintptr_t)];
     _Alignas(8) unsigned char generator[KMS__THREAD_GENERATOR_SIZE];
 } kms__thread;
 

@@ -30,6 +30,23 @@ kms_status kms__aes256gcm_libcrypto_open(const uint8_t *key, const uint8_t *nonc
 
 #else
 
-typedef int kms__no_aes256gcm_of_libcrypto;
+static kms_status unsupported(void)
+{
+    return kms_set_error(KMS_ERR_UNSUPPORTED, "this build of libkms has no libcrypto");
+}
+
+kms_status kms__aes256gcm_libcrypto_seal(const uint8_t *key, const uint8_t *nonce,
+                                         kms_slice associated, kms_slice plain, uint8_t *out)
+{
+    (void)key, (void)nonce, (void)associated, (void)plain, (void)out;
+    return unsupported();
+}
+
+kms_status kms__aes256gcm_libcrypto_open(const uint8_t *key, const uint8_t *nonce,
+                                         kms_slice associated, kms_slice sealed, uint8_t *out)
+{
+    (void)key, (void)nonce, (void)associated, (void)sealed, (void)out;
+    return unsupported();
+}
 
 #endif

@@ -2,6 +2,7 @@
 
 #if KMS_HAVE_LIBCRYPTO
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -121,14 +122,32 @@ static void put_context(kms__evp_aead which, EVP_CIPHER_CTX *context)
         kept.contexts[which] = context;
 }
 
+/* By a parameter, which takes some 15 ns less than EVP_CIPHER_CTX_ctrl(). */
+static bool get_tag(EVP_CIPHER_CTX *context, uint8_t tag[KMS__AEAD_TAG_SIZE])
+{
+    OSSL_PARAM wanted[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, KMS__AEAD_TAG_SIZE),
+        OSSL_PARAM_construct_end()};
+
+    return EVP_CIPHER_CTX_get_params(context, wanted) == 1;
+}
+
+static bool set_tag(EVP_CIPHER_CTX *context, uint8_t tag[KMS__AEAD_TAG_SIZE])
+{
+    const OSSL_PARAM given[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, KMS__AEAD_TAG_SIZE),
+        OSSL_PARAM_construct_end()};
+
+    return EVP_CIPHER_CTX_set_params(context, given) == 1;
+}
+
 static bool seal(EVP_CIPHER_CTX *context, kms_slice plain, uint8_t *out)
 {
     uint8_t *tag = out + plain.len;
     int written;
 
     return update(context, out, plain.data, plain.len) &&
-           EVP_CipherFinal_ex(context, tag, &written) == 1 &&
-           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, KMS__AEAD_TAG_SIZE, tag) == 1;
+           EVP_CipherFinal_ex(context, tag, &written) == 1 && get_tag(context, tag);
 }
 
 static kms_status open_into(EVP_CIPHER_CTX *context, kms_slice text, const uint8_t *sent_tag,
@@ -139,8 +158,7 @@ static kms_status open_into(EVP_CIPHER_CTX *context, kms_slice text, const uint8
     int written;
 
     memcpy(tag, sent_tag, sizeof tag); /* The call below takes no const. */
-    if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, KMS__AEAD_TAG_SIZE, tag) != 1 ||
-        !update(context, out, text.data, text.len))
+    if (!set_tag(context, tag) || !update(context, out, text.data, text.len))
         return KMS_ERR_NO_MEMORY;
     return EVP_CipherFinal_ex(context, nothing, &written) == 1 ? KMS_OK
                                                                : KMS_ERR_INVALID_CIPHERTEXT;

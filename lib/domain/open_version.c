@@ -138,7 +138,7 @@ static kms_status open_version(kms__txn *txn, const kms__key *key, uint32_t numb
     entry->usage = (uint8_t)key->usage;
     kms__blob_write_prefix(entry->blob_prefix, version->suite, KMS_BLOB_DATA, key->id, number,
                            version->commitment);
-    kms__cache_keep_message_keys(txn->store->cache, entry);
+    kms__opened_keep_message_keys(entry);
     return KMS_OK;
 }
 

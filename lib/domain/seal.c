@@ -75,18 +75,17 @@ static kms_status seal_behind_header(const kms__pin *pin, kms__associated *assoc
                                  plain, blob + KMS__BLOB_HEADER));
 }
 
-/* The message key of the thread's run, with a nonce of it; NULL: the message is for one of its own. */
-static kms__message_key *take_run(const kms__pin *pin, size_t plain_len, uint8_t *nonce)
+/* The message key of the thread's run, with a nonce of it; false: the message is for one of its own. */
+static bool take_run(const kms__pin *pin, size_t plain_len, uint8_t *nonce, kms__message_key *key)
 {
     const kms__opened *opened = pin->opened;
 
-    if (opened->message_keys == NULL || !kms__message_key_serves(plain_len))
-        return NULL;
-    return kms__message_key_of_run(opened->message_keys, opened->number_as_owner, pin->thread,
-                                   opened->suite_key, nonce);
+    return opened->number_as_owner != 0 && kms__message_key_serves(plain_len) &&
+           kms__message_key_of_run(pin->thread, opened->number_as_owner, opened->suite_key, nonce,
+                                   key);
 }
 
-static kms_status seal_in_run(const kms__pin *pin, kms__message_key *key,
+static kms_status seal_in_run(const kms__pin *pin, const kms__message_key *key,
                               kms__associated *associated, kms_slice plain, uint8_t *blob)
 {
     return sealed(pin, blob,
@@ -98,12 +97,11 @@ static kms_status seal_in_run(const kms__pin *pin, kms__message_key *key,
 kms_status kms__blob_seal_under(const kms__pin *pin, kms_blob_kind kind,
                                 kms__associated *associated, kms_slice plain, uint8_t *blob)
 {
-    kms__message_key *key;
+    kms__message_key key;
 
     begin_header(pin, kind, blob);
-    key = take_run(pin, plain.len, blob + KMS__BLOB_NONCE_AT);
-    if (key != NULL)
-        return seal_in_run(pin, key, associated, plain, blob);
+    if (take_run(pin, plain.len, blob + KMS__BLOB_NONCE_AT, &key))
+        return seal_in_run(pin, &key, associated, plain, blob);
     kms__nonce(pin->thread, blob + KMS__BLOB_NONCE_AT);
     return seal_behind_header(pin, associated, plain, blob);
 }
@@ -178,24 +176,25 @@ static kms_status check_nonce(const kms__opened *opened, const kms__associated *
 }
 
 /* Under the message key that is kept from another blob of its run, where there is one. */
-static kms_status open_sealed(const kms__opened *opened, kms_slice associated,
-                              const kms__blob *blob, uint8_t *plain)
+static kms_status open_sealed(const kms__pin *pin, kms_slice associated, const kms__blob *blob,
+                              uint8_t *plain)
 {
-    kms__message_key *key = NULL;
+    const kms__opened *opened = pin->opened;
+    kms__message_key key;
 
-    if (opened->message_keys != NULL &&
-        kms__message_key_serves(blob->sealed.len - KMS__AEAD_TAG_SIZE))
-        key = kms__message_key_of_nonce(opened->message_keys, opened->number_as_owner,
-                                        opened->suite_key, blob->nonce);
-    if (key == NULL)
-        return kms__aead_open(opened->suite, opened->suite_key, blob->nonce, associated,
-                              blob->sealed, plain);
-    return kms__message_key_open(key, blob->nonce, associated, blob->sealed, plain);
+    if (opened->number_as_owner != 0 &&
+        kms__message_key_serves(blob->sealed.len - KMS__AEAD_TAG_SIZE) &&
+        kms__message_key_of_nonce(pin->thread, opened->number_as_owner, opened->suite_key,
+                                  blob->nonce, &key))
+        return kms__message_key_open(&key, blob->nonce, associated, blob->sealed, plain);
+    return kms__aead_open(opened->suite, opened->suite_key, blob->nonce, associated, blob->sealed,
+                          plain);
 }
 
-static kms_status open_under(const kms__opened *opened, unsigned kinds, kms__associated *associated,
+static kms_status open_under(const kms__pin *pin, unsigned kinds, kms__associated *associated,
                              const kms__blob *blob, uint8_t *plain)
 {
+    const kms__opened *opened = pin->opened;
     const uint8_t *commitment = opened->blob_prefix + KMS__BLOB_PREFIX - KMS_COMMITMENT_SIZE;
     bool taken = (unsigned)blob->kind < 32 && (kinds & KMS__KIND(blob->kind)) != 0;
     bool deterministic = blob->kind == KMS_BLOB_DETERMINISTIC;
@@ -205,14 +204,14 @@ static kms_status open_under(const kms__opened *opened, unsigned kinds, kms__ass
         deterministic != (opened->usage == KMS_KEY_USAGE_DETERMINISTIC) ||
         memcmp(blob->commitment, commitment, KMS_COMMITMENT_SIZE) != 0)
         return KMS_ERR_INVALID_CIPHERTEXT; /* the caller makes the sentence */
-    KMS__TRY(open_sealed(opened, kms__associated_end(associated, blob->header), blob, plain));
+    KMS__TRY(open_sealed(pin, kms__associated_end(associated, blob->header), blob, plain));
     return deterministic ? check_nonce(opened, associated, blob, plain) : KMS_OK;
 }
 
 kms_status kms__blob_open_under(const kms__pin *pin, unsigned kinds, kms__associated *associated,
                                 const kms__blob *blob, uint8_t *plain)
 {
-    kms_status st = open_under(pin->opened, kinds, associated, blob, plain);
+    kms_status st = open_under(pin, kinds, associated, blob, plain);
 
     if (st == KMS_OK)
         kms__pin_note_use(pin);

@@ -60,11 +60,6 @@ struct kms__cache {
     kms__opened *retired;
     kms__opened *spare;
     chunk *chunks;
-    /* Made when the first version of suite 2 is opened, once: NULL afterwards, where none can be. */
-    kms__message_keys *message_keys;
-    bool message_keys_tried;
-    /* Of the message keys; each entry that has any is another. */
-    uint64_t last_owner;
     /* Made when it is first needed. */
     kms__use_note *notes;
     size_t note_count;
@@ -133,15 +128,21 @@ kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t e
     return KMS_OK;
 }
 
+static void free_chunk(chunk *old)
+{
+    for (size_t i = 0; i < CHUNK; i++)
+        kms__message_keys_forget(old->entries[i].number_as_owner);
+    free(old);
+}
+
 void kms__cache_close(kms__cache *cache)
 {
     if (cache == NULL)
         return;
     for (chunk *next, *each = cache->chunks; each != NULL; each = next) {
         next = each->next;
-        free(each);
+        free_chunk(each);
     }
-    kms__message_keys_close(cache->message_keys);
     free(cache->notes);
     free(cache->table);
     pthread_mutex_destroy(&cache->mutex);
@@ -295,7 +296,7 @@ static void make_spare(kms__cache *cache, kms__opened *entry)
 {
     if (atomic_load(&entry->last_use_ms) != 0)
         keep_note(cache, entry);
-    kms__message_keys_forget(entry->message_keys, entry->number_as_owner);
+    kms__message_keys_forget(entry->number_as_owner);
     kms__secret_give(cache->secrets, entry->suite_key);
     memset(entry, 0, sizeof *entry);
     give_spare(cache, entry);
@@ -465,21 +466,10 @@ kms_status kms__cache_new(kms__cache *cache, kms__opened **entry)
     return KMS_OK;
 }
 
-void kms__cache_keep_message_keys(kms__cache *cache, kms__opened *entry)
+void kms__opened_keep_message_keys(kms__opened *entry)
 {
-    kms__kept_error kept;
-
-    if (entry->suite != KMS_SUITE_AES_256_GCM || entry->usage == KMS_KEY_USAGE_DETERMINISTIC)
-        return;
-    kms__error_keep(&kept);
-    pthread_mutex_lock(&cache->mutex);
-    if (!cache->message_keys_tried)
-        cache->message_keys = kms__message_keys_open();
-    cache->message_keys_tried = true;
-    entry->message_keys = cache->message_keys;
-    entry->number_as_owner = ++cache->last_owner;
-    pthread_mutex_unlock(&cache->mutex);
-    kms__error_restore(&kept);
+    if (entry->suite == KMS_SUITE_AES_256_GCM && entry->usage != KMS_KEY_USAGE_DETERMINISTIC)
+        entry->number_as_owner = kms__message_keys_owner();
 }
 
 void kms__cache_discard(kms__cache *cache, kms__opened *entry)

@@ -60,7 +60,7 @@ typedef struct kms__opened {
     _Atomic int64_t rest_until_ms;
     /* The suite's key, in a secret cell; behind it stands the second key. */
     uint8_t *suite_key;
-    /* The message keys that may be kept of it, as their owner of this number. */
+    /* As the owner of message keys that may be kept; 0: of none. */
     uint64_t number_as_owner;
     _Atomic bool used;
     /* A kms__lookup_kind, a kms_key_usage and a kms_suite. */
@@ -80,7 +80,6 @@ typedef struct kms__opened {
     uint8_t key_id[KMS__ID_SIZE];
     uint32_t version;
     uint8_t marks[KMS__MARKS][KMS__MARK_SIZE];
-    kms__message_keys *message_keys;
     struct kms__opened *next;
 } kms__opened;
 
@@ -137,7 +136,7 @@ kms_status kms__cache_take_cell(kms__cache *cache, void **cell);
 kms_status kms__cache_new(kms__cache *cache, kms__opened **entry);
 
 /* Lets message keys of a filled entry be kept, where its suite has them. */
-void kms__cache_keep_message_keys(kms__cache *cache, kms__opened *entry);
+void kms__opened_keep_message_keys(kms__opened *entry);
 
 /* Gives back, wiped, an entry from kms__cache_new() that was not added. */
 void kms__cache_discard(kms__cache *cache, kms__opened *entry);
