@@ -91,7 +91,8 @@ static void read_one(uint64_t of, kept_nonce n)
     kms__message_key key;
 
     randombytes_buf(n, sizeof(kept_nonce));
-    ck_assert_int_eq(kms__suite_2_seal(suite_key, n, slice(NULL, 0), slice("message.", 8), sealed),
+    ck_assert_int_eq(kms__aead_seal(KMS_SUITE_AES_256_GCM, suite_key, n, slice(NULL, 0),
+                                    slice("message.", 8), sealed),
                      KMS_OK);
     ck_assert(of_nonce(of, n, &key));
     ck_assert_int_eq(
@@ -121,7 +122,8 @@ static void opens_everywhere(const kept_nonce n, kms_slice bound, kms_slice seal
     kms__message_key key;
 
     kms__suite_2_message_key(suite_key, n, message_key);
-    expect_opens(kms__suite_2_open(suite_key, n, bound, sealed, opened_text), len);
+    expect_opens(kms__aead_open(KMS_SUITE_AES_256_GCM, suite_key, n, bound, sealed, opened_text),
+                 len);
     expect_opens(kms__aes256gcm_libcrypto_open(message_key, n + HALF, bound, sealed, opened_text),
                  len);
     if (kms__aes256gcm_sodium_available())
@@ -162,7 +164,9 @@ START_TEST(a_kept_key_gives_what_suite_2_gives)
         ck_assert(kms__message_key_serves(len));
         ck_assert(of_run(owner, n, &key));
         ck_assert_int_eq(kms__message_key_seal(&key, n, bound, slice(plain, len), sealed), KMS_OK);
-        ck_assert_int_eq(kms__suite_2_seal(suite_key, n, bound, slice(plain, len), same), KMS_OK);
+        ck_assert_int_eq(
+            kms__aead_seal(KMS_SUITE_AES_256_GCM, suite_key, n, bound, slice(plain, len), same),
+            KMS_OK);
         ck_assert(memcmp(sealed, same, len + TAG) == 0);
         opens_everywhere(n, bound, slice(sealed, len + TAG));
         is_refused_once_altered(n, bound, sealed, len);
@@ -186,8 +190,9 @@ START_TEST(keys_of_like_nonces_and_of_other_owners_are_told_apart)
         n[8] = (uint8_t)(i % 5);
         n[HALF] = (uint8_t)i;
         suite_key[0] = (uint8_t)of;
-        ck_assert_int_eq(
-            kms__suite_2_seal(suite_key, n, slice(NULL, 0), slice("message.", 8), sealed), KMS_OK);
+        ck_assert_int_eq(kms__aead_seal(KMS_SUITE_AES_256_GCM, suite_key, n, slice(NULL, 0),
+                                        slice("message.", 8), sealed),
+                         KMS_OK);
         ck_assert(of_nonce(of, n, &key));
         ck_assert_int_eq(
             kms__message_key_open(&key, n, slice(NULL, 0), slice(sealed, sizeof sealed), opened),
@@ -348,8 +353,8 @@ static bool opens(uint64_t of, size_t number)
         st = kms__message_key_open(&key, nonces[number], slice(NULL, 0),
                                    slice(messages[number], sizeof messages[number]), opened);
     else
-        st = kms__suite_2_open(suite_key, nonces[number], slice(NULL, 0),
-                               slice(messages[number], sizeof messages[number]), opened);
+        st = kms__aead_open(KMS_SUITE_AES_256_GCM, suite_key, nonces[number], slice(NULL, 0),
+                            slice(messages[number], sizeof messages[number]), opened);
     return st == KMS_OK && memcmp(opened, "message.", 8) == 0;
 }
 
@@ -381,8 +386,8 @@ START_TEST(threads_that_fill_while_others_forget_use_no_wrong_key_and_leave_none
         return;
     for (size_t i = 0; i < NONCES; i++) {
         randombytes_buf(nonces[i], sizeof nonces[i]);
-        ck_assert_int_eq(kms__suite_2_seal(suite_key, nonces[i], slice(NULL, 0),
-                                           slice("message.", 8), messages[i]),
+        ck_assert_int_eq(kms__aead_seal(KMS_SUITE_AES_256_GCM, suite_key, nonces[i], slice(NULL, 0),
+                                        slice("message.", 8), messages[i]),
                          KMS_OK);
     }
     pthread_barrier_init(&all_done, NULL, THREADS + 1);
