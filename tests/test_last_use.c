@@ -274,16 +274,16 @@ END_TEST
 
 START_TEST(a_key_that_left_the_cache_while_it_was_in_use_is_not_forgotten)
 {
-    uint8_t key_id[KMS__ID_SIZE];
+    kms__blob parts;
     kms__pin pin;
 
     setup();
     kms_close(store);
     store = open_with(0, 16);
-    ck_assert(kms__id_parse(id, key_id));
+    fixture_ok(kms__blob_read(blob, sizeof blob, &parts));
     for (int i = 0; i < MANY; i++)
         fixture_create_key(store, many[i]);
-    fixture_ok(kms__pin_version(store, key_id, 1, 1, &pin));
+    fixture_ok(kms__pin_version_of(store, &parts, 1, &pin));
     use_many();
     kms__pin_note_use(&pin);
     kms__pin_release(&pin);

@@ -101,7 +101,7 @@ static kms_status hold(held *h, const kms__blob *blob)
         memcmp(opened->key_id, blob->key_id, KMS__ID_SIZE) == 0)
         return KMS_OK;
     let_go(h);
-    return kms__pin_version(h->store, blob->key_id, blob->key_version, 0, &h->pin);
+    return kms__pin_version_of(h->store, blob, 0, &h->pin);
 }
 
 static kms_status decrypt_item(held *h, kms_batch_item *item)

@@ -29,6 +29,12 @@ _Static_assert(sizeof(kms__thread) == KMS__THREAD_CELL_SIZE, "a cell fills its p
  * Allocates only on a thread's first call; the cell goes back, wiped, when the thread ends. */
 kms__thread *kms__thread_self(void);
 
+/* Whether a cell has an owner still: not in a child that forked since. */
+static inline bool kms__thread_is_owned(const kms__thread *thread)
+{
+    return atomic_load_explicit(&thread->owner, memory_order_relaxed) != 0;
+}
+
 /* Whether any thread's hazard pointer names this entry. Called after the entry was unlinked
  * (seq_cst), so that no new hazard can appear. */
 bool kms__thread_pinned(const void *entry);

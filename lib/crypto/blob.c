@@ -32,7 +32,6 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
     kms__write_bytes(&writer, commitment, KMS_COMMITMENT_SIZE);
 }
 
-/* Every decryption comes here. */
 void kms__blob_write_version_name(uint8_t name[KMS__BLOB_VERSION_NAME],
                                   const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version)
 {
@@ -98,6 +97,7 @@ kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob)
     blob->kind = (kms_blob_kind)at[KMS__BLOB_KIND_AT];
     memcpy(blob->key_id, at + KEY_ID_AT, KMS__ID_SIZE);
     blob->key_version = read_u32(at + VERSION_AT);
+    blob->version_name = at + KMS__BLOB_VERSION_NAME_AT;
     blob->commitment = at + COMMITMENT_AT;
     blob->nonce = at + KMS__BLOB_NONCE_AT;
     blob->sealed = (kms_slice){at + KMS__BLOB_HEADER, len - KMS__BLOB_HEADER};

@@ -27,6 +27,7 @@ typedef struct kms__blob {
     uint32_t key_version;
     /* Into the blob. */
     const uint8_t *header;
+    const uint8_t *version_name;
     const uint8_t *commitment;
     const uint8_t *nonce;
     kms_slice sealed;
@@ -36,7 +37,7 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
                             const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version,
                             const uint8_t commitment[KMS_COMMITMENT_SIZE]);
 
-/* Key id and version as a header has them. */
+/* Key id and version as a header has them, where there is no blob. */
 void kms__blob_write_version_name(uint8_t name[KMS__BLOB_VERSION_NAME],
                                   const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version);
 

@@ -329,30 +329,34 @@ kms_status kms__pin_primary_for(kms_store *store, const char *keyref, kms_operat
     return find(store, &wanted, hazard, pin);
 }
 
-static kms_status pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE],
-                              uint32_t version, kms_operation operation, unsigned hazard,
-                              kms__pin *pin)
+static kms__lookup lookup_of(const uint8_t version_name[KMS__BLOB_VERSION_NAME])
 {
-    uint8_t name[KMS__BLOB_VERSION_NAME];
-    const wanted_version wanted = {.lookup = {KMS__LOOKUP_VERSION, {name, sizeof name}},
-                                   .operation = operation,
-                                   .key_id = key_id,
-                                   .version = version};
-
-    kms__blob_write_version_name(name, key_id, version);
-    return find(store, &wanted, hazard, pin);
+    return (kms__lookup){KMS__LOOKUP_VERSION, {version_name, KMS__BLOB_VERSION_NAME}};
 }
 
-kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE], uint32_t version,
-                            unsigned hazard, kms__pin *pin)
+/* The name is taken where it stands. Written anew here, its hash would wait for it. */
+kms_status kms__pin_version_of(kms_store *store, const kms__blob *blob, unsigned hazard,
+                               kms__pin *pin)
 {
-    return pin_version(store, key_id, version, KMS_OP_DECRYPT, hazard, pin);
+    const wanted_version wanted = {.lookup = lookup_of(blob->version_name),
+                                   .operation = KMS_OP_DECRYPT,
+                                   .key_id = blob->key_id,
+                                   .version = blob->key_version};
+
+    return find(store, &wanted, hazard, pin);
 }
 
 kms_status kms__pin_version_for_deriving(kms_store *store, const uint8_t key_id[KMS__ID_SIZE],
                                          uint32_t version, unsigned hazard, kms__pin *pin)
 {
-    return pin_version(store, key_id, version, KMS_OP_DERIVE_KEY, hazard, pin);
+    uint8_t name[KMS__BLOB_VERSION_NAME];
+    const wanted_version wanted = {.lookup = lookup_of(name),
+                                   .operation = KMS_OP_DERIVE_KEY,
+                                   .key_id = key_id,
+                                   .version = version};
+
+    kms__blob_write_version_name(name, key_id, version);
+    return find(store, &wanted, hazard, pin);
 }
 
 void kms__pin_note_use(const kms__pin *pin)

@@ -23,10 +23,10 @@ kms_status kms__pin_primary(kms_store *store, const char *keyref, unsigned hazar
 kms_status kms__pin_primary_for(kms_store *store, const char *keyref, kms_operation operation,
                                 unsigned hazard, kms__pin *pin);
 
-/* Pins one version of a key, for decrypting. KMS_ERR_INVALID_CIPHERTEXT: the key has no such
+/* Pins the version that a blob names, for decrypting. KMS_ERR_INVALID_CIPHERTEXT: the key has no such
  * version. */
-kms_status kms__pin_version(kms_store *store, const uint8_t key_id[KMS__ID_SIZE], uint32_t version,
-                            unsigned hazard, kms__pin *pin);
+kms_status kms__pin_version_of(kms_store *store, const kms__blob *blob, unsigned hazard,
+                               kms__pin *pin);
 
 /* Pins one version of a key, for deriving. KMS_ERR_VERSION_NOT_FOUND; KMS_ERR_UNSUPPORTED: the key is
  * not for it. */

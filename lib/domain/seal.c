@@ -51,14 +51,35 @@ kms_status kms__check_context_is_there(const kms_context *context)
                          "the key is for");
 }
 
+/* The AEAD reads the header again at once, in pieces of 16 bytes: the processor has them at hand where
+ * they were written as such. */
+#define PIECE 16
+
 static void begin_header(const kms__pin *pin, kms_blob_kind kind, uint8_t *blob)
 {
-    memcpy(blob, pin->opened->blob_prefix, KMS__BLOB_PREFIX);
-    blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
+    const uint8_t *prefix = pin->opened->blob_prefix;
+    size_t at = 0;
+
+    for (; at + PIECE <= KMS__BLOB_PREFIX; at += PIECE)
+        memcpy(blob + at, prefix + at, PIECE);
+    memcpy(blob + at, prefix + at, KMS__BLOB_PREFIX % PIECE);
+    if (kind != KMS_BLOB_DATA)
+        blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
 }
 
-static kms_status sealed(const kms__pin *pin, uint8_t *blob, kms_status st)
+/* If a signal handler forked meanwhile, and this is the child that returns into the call, then the key
+ * was zero. */
+static kms_status forked(kms_slice plain, uint8_t *blob)
 {
+    sodium_memzero(blob, KMS_CIPHERTEXT_SIZE(plain.len));
+    return kms_set_error(KMS_ERR_FORKED, "a signal handler forked during the call: open the store "
+                                         "again in this process");
+}
+
+static kms_status sealed(const kms__pin *pin, kms_slice plain, uint8_t *blob, kms_status st)
+{
+    if (!kms__thread_is_owned(pin->thread))
+        return forked(plain, blob);
     kms__pin_note_use(pin);
     if (st != KMS_OK)
         memset(blob, 0, KMS__BLOB_HEADER);
@@ -69,7 +90,7 @@ static kms_status sealed(const kms__pin *pin, uint8_t *blob, kms_status st)
 static kms_status seal_behind_header(const kms__pin *pin, kms__associated *associated,
                                      kms_slice plain, uint8_t *blob)
 {
-    return sealed(pin, blob,
+    return sealed(pin, plain, blob,
                   kms__aead_seal(pin->opened->suite, pin->opened->suite_key,
                                  blob + KMS__BLOB_NONCE_AT, kms__associated_end(associated, blob),
                                  plain, blob + KMS__BLOB_HEADER));
@@ -88,7 +109,7 @@ static bool take_run(const kms__pin *pin, size_t plain_len, uint8_t *nonce, kms_
 static kms_status seal_in_run(const kms__pin *pin, const kms__message_key *key,
                               kms__associated *associated, kms_slice plain, uint8_t *blob)
 {
-    return sealed(pin, blob,
+    return sealed(pin, plain, blob,
                   kms__message_key_seal(key, blob + KMS__BLOB_NONCE_AT,
                                         kms__associated_end(associated, blob), plain,
                                         blob + KMS__BLOB_HEADER));
@@ -224,7 +245,7 @@ kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *ass
     kms__pin pin;
     kms_status st;
 
-    KMS__TRY(kms__pin_version(store, blob->key_id, blob->key_version, 0, &pin));
+    KMS__TRY(kms__pin_version_of(store, blob, 0, &pin));
     st = kms__blob_open_under(&pin, kinds, associated, blob, plain);
     kms__pin_release(&pin);
     return st;
