@@ -8,8 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Lives in a page that fork() zeroes: 0 means that this process has no epoch yet. */
-static _Atomic uint64_t *epoch;
+_Atomic uint64_t *kms__fork_page;
 
 /* Lives in ordinary memory, so that a child goes on counting where its parent stood, and never
  * takes a number that one of its inherited handles carries. */
@@ -36,15 +35,15 @@ bool kms__fork_wipes(void *pages, size_t size)
 
 static void forget_epoch(void)
 {
-    atomic_store(epoch, 0);
+    atomic_store(kms__fork_page, 0);
 }
 
-static uint64_t begin_epoch(void)
+uint64_t kms__fork_begin_epoch(void)
 {
     uint64_t seen = 0;
     const uint64_t fresh = atomic_fetch_add(&last_epoch, 1) + 1;
 
-    return atomic_compare_exchange_strong(epoch, &seen, fresh) ? fresh : seen;
+    return atomic_compare_exchange_strong(kms__fork_page, &seen, fresh) ? fresh : seen;
 }
 
 static void *map_page(void)
@@ -56,7 +55,7 @@ static void *map_page(void)
         init_errno = errno;
         return NULL;
     }
-    epoch = page;
+    kms__fork_page = page;
     if (!kms__fork_wipes(page, size) &&
         (init_errno = pthread_atfork(NULL, NULL, forget_epoch)) != 0) {
         munmap(page, size);
@@ -72,7 +71,7 @@ static void init(void)
     else if (map_page() == NULL)
         init_status = KMS_ERR_NO_MEMORY;
     else
-        (void)begin_epoch();
+        (void)kms__fork_begin_epoch();
 }
 
 kms_status kms__fork_init(void)
@@ -85,11 +84,4 @@ kms_status kms__fork_init(void)
         return kms_set_error(init_status, "no page for telling forked processes apart: %s",
                              strerror(init_errno));
     return KMS_OK;
-}
-
-uint64_t kms__fork_epoch(void)
-{
-    const uint64_t now = atomic_load_explicit(epoch, memory_order_relaxed);
-
-    return now != 0 ? now : begin_epoch();
 }

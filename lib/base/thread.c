@@ -29,27 +29,17 @@ static _Atomic(cells *) all_cells;
  * it belongs to another process. */
 static _Atomic uint64_t growing;
 
-/* The thread's own marker; its address stands in the cell. TLS is of the default model: the
- * initial-exec model saves one call (some 2 ns), but would put all thread-local data of the library
- * (the error message's half KiB) into the small reserve that dlopen() has, and dlopen() then
- * fails where the reserve is used up. In a statically linked program the linker makes it a plain
- * access anyway. */
-typedef struct marker {
-    kms__thread *cell;
-} marker;
-static _Thread_local marker mine;
+/* TLS is of the default model: the initial-exec model saves one call (some 2 ns), but would put all
+ * thread-local data of the library (the error message's half KiB) into the small reserve that dlopen()
+ * has, and dlopen() then fails where the reserve is used up. In a statically linked program the linker
+ * makes it a plain access anyway. */
+_Thread_local kms__thread_marker kms__thread_mine;
 
 static pthread_key_t exit_key;
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 static int exit_key_error;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static int fork_error;
-
-static bool owns(const marker *me)
-{
-    return me->cell != NULL &&
-           atomic_load_explicit(&me->cell->owner, memory_order_relaxed) == (uintptr_t)me;
-}
 
 /* Before the rest: it may belong to the cell that has it. */
 static void detach(kms__thread *cell)
@@ -74,8 +64,8 @@ static void clear_cell(kms__thread *cell)
  * a cell anew, and this runs again. */
 static void give_back(void *value)
 {
-    marker *me = value;
-    kms__thread *cell = owns(me) ? me->cell : NULL;
+    kms__thread_marker *me = value;
+    kms__thread *cell = kms__thread_owns(me) ? me->cell : NULL;
 
     /* Before it is cleared: a signal handler that calls the library meanwhile claims another. */
     me->cell = NULL;
@@ -181,8 +171,10 @@ static kms__thread *claim_free(cells *slab, uintptr_t owner)
     return NULL;
 }
 
-static kms__thread *claim(marker *me)
+kms__thread *kms__thread_claim(void)
 {
+    kms__thread_marker *me = &kms__thread_mine;
+
     me->cell = NULL;
     if (kms__fork_init() != KMS_OK)
         return NULL;
@@ -200,14 +192,6 @@ static kms__thread *claim(marker *me)
             return NULL;
     }
     return me->cell;
-}
-
-kms__thread *kms__thread_self(void)
-{
-    marker *me = &mine;
-
-    /* The owner is looked at every time: in a forked child the cell is wiped. */
-    return owns(me) ? me->cell : claim(me);
 }
 
 bool kms__thread_pinned(const void *entry)

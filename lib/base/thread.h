@@ -25,9 +25,29 @@ typedef struct kms__thread {
 
 _Static_assert(sizeof(kms__thread) == KMS__THREAD_CELL_SIZE, "a cell fills its place in the slab");
 
+/* A thread's own, whose address stands in its cell. */
+typedef struct kms__thread_marker {
+    kms__thread *cell;
+} kms__thread_marker;
+extern _Thread_local kms__thread_marker kms__thread_mine;
+
+/* Looked at every time: in a forked child the cell is wiped. */
+static inline bool kms__thread_owns(const kms__thread_marker *me)
+{
+    return me->cell != NULL &&
+           atomic_load_explicit(&me->cell->owner, memory_order_relaxed) == (uintptr_t)me;
+}
+
+kms__thread *kms__thread_claim(void);
+
 /* The calling thread's cell; NULL when none can be had (KMS_ERR_NO_MEMORY is recorded then).
  * Allocates only on a thread's first call; the cell goes back, wiped, when the thread ends. */
-kms__thread *kms__thread_self(void);
+static inline kms__thread *kms__thread_self(void)
+{
+    const kms__thread_marker *me = &kms__thread_mine;
+
+    return kms__thread_owns(me) ? me->cell : kms__thread_claim();
+}
 
 /* Whether a cell has an owner still: not in a child that forked since. */
 static inline bool kms__thread_is_owned(const kms__thread *thread)

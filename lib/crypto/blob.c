@@ -43,18 +43,12 @@ void kms__blob_write_version_name(uint8_t name[KMS__BLOB_VERSION_NAME],
 /* What a stream begins with (docs/stream-format.md): whoever has mistaken one for a blob is told. */
 #define STREAM "kmstream"
 
-static kms_status not_a_blob(size_t len)
+kms_status kms__not_a_blob(size_t len)
 {
     return kms_set_error(KMS_ERR_INVALID_CIPHERTEXT,
                          "these %zu bytes are no whole blob of libkms: cut, altered, or something "
                          "else",
                          len);
-}
-
-kms_status kms__blob_check_size(size_t len)
-{
-    return (uint64_t)len > (uint64_t)KMS_PLAINTEXT_MAX + KMS_BLOB_OVERHEAD ? not_a_blob(len)
-                                                                           : KMS_OK;
 }
 
 static bool is_stream(const uint8_t *data, size_t len)
@@ -82,13 +76,13 @@ kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob)
     const uint8_t *at = data;
 
     if (len <= MAGIC_SIZE || memcmp(at, MAGIC, MAGIC_SIZE) != 0)
-        return is_stream(at, len) ? a_stream() : not_a_blob(len);
+        return is_stream(at, len) ? a_stream() : kms__not_a_blob(len);
     if (at[FORMAT_AT] > KMS__BLOB_FORMAT)
         return kms_set_error(KMS_ERR_NEWER_FORMAT,
                              "the blob has format %u: a newer libkms made it, use that",
                              at[FORMAT_AT]);
     if (len < KMS_BLOB_OVERHEAD || at[FORMAT_AT] != KMS__BLOB_FORMAT)
-        return not_a_blob(len);
+        return kms__not_a_blob(len);
     /* Nonce and text are needed only when the key was found, which would be one wait more. */
     __builtin_prefetch(at + KMS__BLOB_NONCE_AT);
     __builtin_prefetch(at + len - 1);
@@ -110,5 +104,5 @@ kms_status kms__blob_check_fields(const kms__blob *blob)
         blob->kind >= KMS_BLOB_DATA && blob->kind <= KMS_BLOB_DETERMINISTIC &&
         blob->key_version >= 1)
         return KMS_OK;
-    return not_a_blob(blob->sealed.len + KMS__BLOB_HEADER);
+    return kms__not_a_blob(blob->sealed.len + KMS__BLOB_HEADER);
 }

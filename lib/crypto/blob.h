@@ -6,6 +6,7 @@
 
 #include <kms/blob.h>
 #include <kms/context.h>
+#include <string.h>
 
 #define KMS__BLOB_FORMAT 1
 /* Everything before the ciphertext. */
@@ -41,8 +42,14 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
 void kms__blob_write_version_name(uint8_t name[KMS__BLOB_VERSION_NAME],
                                   const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version);
 
+kms_status kms__not_a_blob(size_t len);
+
 /* KMS_ERR_INVALID_CIPHERTEXT for what is longer than the blob of the longest plaintext. */
-kms_status kms__blob_check_size(size_t len);
+static inline kms_status kms__blob_check_size(size_t len)
+{
+    return (uint64_t)len > (uint64_t)KMS_PLAINTEXT_MAX + KMS_BLOB_OVERHEAD ? kms__not_a_blob(len)
+                                                                           : KMS_OK;
+}
 
 /* Reads a blob's parts in place. KMS_ERR_NEWER_FORMAT, KMS_ERR_INVALID_CIPHERTEXT. Suite, kind and
  * version are as they stand there, perhaps none that a blob has: whoever opens a blob compares them
@@ -58,16 +65,30 @@ typedef struct kms__associated {
     size_t context_len;
 } kms__associated;
 
-/* Writes the canonical context to its place. KMS_ERR_INVALID_ARGUMENT: a malformed context. */
-kms_status kms__associated_begin(const kms_context *context, kms__associated *associated);
-
-/* Completes it with a blob's header, which is used in place where there is no context. */
-kms_slice kms__associated_end(kms__associated *associated, const uint8_t header[KMS__BLOB_HEADER]);
-
 /* No context and an empty one are the same. */
 static inline bool kms__context_is_empty(const kms_context *context)
 {
     return context == NULL || context->count == 0;
+}
+
+kms_status kms__associated_write(const kms_context *context, kms__associated *associated);
+
+/* Writes the canonical context to its place. KMS_ERR_INVALID_ARGUMENT: a malformed context. */
+static inline kms_status kms__associated_begin(const kms_context *context,
+                                               kms__associated *associated)
+{
+    associated->context_len = 0;
+    return kms__context_is_empty(context) ? KMS_OK : kms__associated_write(context, associated);
+}
+
+/* Completes it with a blob's header, which is used in place where there is no context. */
+static inline kms_slice kms__associated_end(kms__associated *associated,
+                                            const uint8_t header[KMS__BLOB_HEADER])
+{
+    if (associated->context_len == 0)
+        return (kms_slice){header, KMS__BLOB_HEADER};
+    memcpy(associated->bytes, header, KMS__BLOB_HEADER);
+    return (kms_slice){associated->bytes, KMS__BLOB_HEADER + associated->context_len};
 }
 
 #endif

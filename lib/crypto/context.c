@@ -97,20 +97,11 @@ static kms_status write_context(const kms_context *context, kms__writer *writer)
     return KMS_OK;
 }
 
-kms_status kms__associated_begin(const kms_context *context, kms__associated *associated)
+kms_status kms__associated_write(const kms_context *context, kms__associated *associated)
 {
     kms__writer writer = kms__writer_to(associated->bytes + KMS__BLOB_HEADER, KMS_CONTEXT_MAX);
 
-    if (!kms__context_is_empty(context))
-        KMS__TRY(write_context(context, &writer));
+    KMS__TRY(write_context(context, &writer));
     associated->context_len = writer.len;
     return KMS_OK;
-}
-
-kms_slice kms__associated_end(kms__associated *associated, const uint8_t header[KMS__BLOB_HEADER])
-{
-    if (associated->context_len == 0)
-        return (kms_slice){header, KMS__BLOB_HEADER};
-    memcpy(associated->bytes, header, KMS__BLOB_HEADER);
-    return (kms_slice){associated->bytes, KMS__BLOB_HEADER + associated->context_len};
 }

@@ -446,11 +446,6 @@ static kms_status open_under(const kms__message_key *key, const uint8_t *nonce,
                                          out);
 }
 
-bool kms__message_key_serves(size_t plain_len)
-{
-    return plain_len <= KMS__MESSAGE_KEY_LONGEST;
-}
-
 kms_status kms__message_key_seal(const kms__message_key *key,
                                  const uint8_t nonce[KMS__AEAD_NONCE_SIZE], kms_slice associated,
                                  kms_slice plain, uint8_t *out)

@@ -40,7 +40,10 @@ uint64_t kms__message_keys_owner(void);
  * thread has just begun to overwrite is wiped by that thread. 0 is no owner, and ignored. */
 void kms__message_keys_forget(uint64_t owner);
 
-bool kms__message_key_serves(size_t plain_len);
+static inline bool kms__message_key_serves(size_t plain_len)
+{
+    return plain_len <= KMS__MESSAGE_KEY_LONGEST;
+}
 
 /* Takes the thread's run under an owner, or begins one, and writes the next message's nonce. false: no
  * key is to be had, and nonce is undefined. */

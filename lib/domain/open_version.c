@@ -279,7 +279,6 @@ static kms_status find_any(kms_store *store, const wanted_version *wanted, kms__
     kms_revision hint;
     uint64_t age_ns;
 
-    kms__cache_fetch(store->cache, hash);
     pin->thread = kms__thread_self();
     if (pin->thread == NULL)
         return kms_error_status();
@@ -357,18 +356,4 @@ kms_status kms__pin_version_for_deriving(kms_store *store, const uint8_t key_id[
 
     kms__blob_write_version_name(name, key_id, version);
     return find(store, &wanted, hazard, pin);
-}
-
-void kms__pin_note_use(const kms__pin *pin)
-{
-    int64_t hour_ms = pin->now_ms - pin->now_ms % KMS__HOUR_MS;
-
-    if (atomic_load_explicit(&pin->opened->last_use_ms, memory_order_relaxed) != hour_ms)
-        atomic_store_explicit(&pin->opened->last_use_ms, hour_ms, memory_order_relaxed);
-}
-
-void kms__pin_release(kms__pin *pin)
-{
-    kms__cache_unpin(pin->thread, pin->hazard);
-    pin->opened = NULL;
 }

@@ -2,6 +2,7 @@
 #ifndef KMS__DOMAIN_OPEN_VERSION_H
 #define KMS__DOMAIN_OPEN_VERSION_H
 
+#include "base/clock.h"
 #include "vault/txn.h"
 
 #include <kms/would.h>
@@ -34,8 +35,18 @@ kms_status kms__pin_version_for_deriving(kms_store *store, const uint8_t key_id[
                                          uint32_t version, unsigned hazard, kms__pin *pin);
 
 /* Notes that the pinned version was used now. */
-void kms__pin_note_use(const kms__pin *pin);
+static inline void kms__pin_note_use(const kms__pin *pin)
+{
+    int64_t hour_ms = pin->now_ms - pin->now_ms % KMS__HOUR_MS;
 
-void kms__pin_release(kms__pin *pin);
+    if (atomic_load_explicit(&pin->opened->last_use_ms, memory_order_relaxed) != hour_ms)
+        atomic_store_explicit(&pin->opened->last_use_ms, hour_ms, memory_order_relaxed);
+}
+
+static inline void kms__pin_release(kms__pin *pin)
+{
+    kms__cache_unpin(pin->thread, pin->hazard);
+    pin->opened = NULL;
+}
 
 #endif

