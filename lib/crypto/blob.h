@@ -42,6 +42,20 @@ void kms__blob_write_prefix(uint8_t prefix[KMS__BLOB_PREFIX], kms_suite suite, k
 void kms__blob_write_version_name(uint8_t name[KMS__BLOB_VERSION_NAME],
                                   const uint8_t key_id[KMS__ID_SIZE], uint32_t key_version);
 
+/* Key ids, versions and commitments are public: no need to compare them in constant time. So many bytes
+ * at a time the compiler compares without a call. */
+static inline bool kms__same_version_name(const uint8_t *a, const uint8_t *b)
+{
+    return memcmp(a, b, KMS__ID_SIZE) == 0 && memcmp(a + KMS__ID_SIZE, b + KMS__ID_SIZE, 4) == 0;
+}
+
+static inline bool kms__same_commitment(const uint8_t *a, const uint8_t *b)
+{
+    const size_t half = KMS_COMMITMENT_SIZE / 2;
+
+    return memcmp(a, b, half) == 0 && memcmp(a + half, b + half, half) == 0;
+}
+
 kms_status kms__not_a_blob(size_t len);
 
 /* KMS_ERR_INVALID_CIPHERTEXT for what is longer than the blob of the longest plaintext. */

@@ -59,7 +59,10 @@ struct kms__message_keys {
     volatile sig_atomic_t busy;
     /* Whether libsodium has AES on this processor. */
     bool has_states;
-    uint8_t padding[LINE - 2 * sizeof(uint64_t) - sizeof(sig_atomic_t) - sizeof(bool)];
+    /* Of each set for reading, the way that is filled next where none is empty: in turn, so that a key
+     * which is not needed any more gives way to two that are. */
+    uint8_t next_way[READ_SETS];
+    uint8_t padding[LINE - 2 * sizeof(uint64_t) - sizeof(sig_atomic_t) - sizeof(bool) - READ_SETS];
     /* What a search looks at. */
     _Atomic uint64_t owner[KEYS];
     /* Of a run: the seed of the generator that it belongs to. Of any other: see mark_of(). */
@@ -315,9 +318,9 @@ static unsigned empty_ways(const kms__message_keys *keys, size_t first)
 _Static_assert(READ_WAYS == 4, "each way's mark is compared below");
 
 /* All are looked at without a branch, since which of them it is cannot be foretold. */
-static size_t reading_place(const kms__message_keys *keys, uint64_t mark, size_t number)
+static size_t reading_place(kms__message_keys *keys, uint64_t mark, size_t number)
 {
-    const size_t first = RUNS + number % READ_SETS * READ_WAYS;
+    const size_t set = number % READ_SETS, first = RUNS + set * READ_WAYS;
     const uint64_t *marks = &keys->mark[first];
     const unsigned same = (unsigned)(marks[0] == mark) | (unsigned)(marks[1] == mark) << 1 |
                           (unsigned)(marks[2] == mark) << 2 | (unsigned)(marks[3] == mark) << 3;
@@ -326,7 +329,7 @@ static size_t reading_place(const kms__message_keys *keys, uint64_t mark, size_t
     if (same != 0)
         return first + lowest(same);
     empty = empty_ways(keys, first);
-    return first + (empty != 0 ? lowest(empty) : number / READ_SETS % READ_WAYS);
+    return first + (empty != 0 ? lowest(empty) : keys->next_way[set]++ % READ_WAYS);
 }
 
 /* In the place of whatever key was there. false: that is being wiped just now. */

@@ -212,10 +212,9 @@ static kms_status open_under(const kms__pin *pin, unsigned kinds, kms__associate
     bool taken = (unsigned)blob->kind < 32 && (kinds & KMS__KIND(blob->kind)) != 0;
     bool deterministic = blob->kind == KMS_BLOB_DETERMINISTIC;
 
-    /* The commitment is public: no need to compare it in constant time. */
     if (!taken || blob->suite != opened->suite ||
         deterministic != (opened->usage == KMS_KEY_USAGE_DETERMINISTIC) ||
-        memcmp(blob->commitment, commitment, KMS_COMMITMENT_SIZE) != 0)
+        !kms__same_commitment(blob->commitment, commitment))
         return KMS_ERR_INVALID_CIPHERTEXT; /* the caller makes the sentence */
     KMS__TRY(open_sealed(pin, kms__associated_end(associated, blob->header), blob, plain));
     return deterministic ? check_nonce(opened, associated, blob, plain) : KMS_OK;

@@ -161,11 +161,10 @@ static inline uint64_t product(const uint64_t multiplier[2], const uint8_t *byte
 /* A sum of products with secret numbers: the upper halves of two lookups' hashes are equal by a chance of
  * 2^-32, whoever chose the lookups. Source: Lemire and Kaser, "Strongly universal string hashing is
  * fast", 2012 (Multilinear). */
-static uint64_t hash_of(const kms__cache *cache, kms__lookup_kind kind, const uint8_t *bytes,
-                        size_t len)
+static uint64_t hash_of_reference(const kms__cache *cache, const uint8_t *bytes, size_t len)
 {
     const uint64_t *multiplier = cache->multipliers + 2;
-    uint64_t hash = multiplier[-2] + multiplier[-1] * (len << 8 | (uint64_t)kind);
+    uint64_t hash = multiplier[-2] + multiplier[-1] * len;
 
     for (size_t at = 0; at + PAIR <= len; at += PAIR, multiplier += 2)
         hash += product(multiplier, bytes + at, PAIR);
@@ -181,9 +180,23 @@ static slot *set_of(const kms__cache *cache, uint64_t hash)
     return &cache->slots[(hash >> 32 & cache->set_mask) * WAYS];
 }
 
+/* The library draws key ids at random, and only keys that there are get into the table: so nobody chooses
+ * what stands in it, and half of an id will do. */
+static uint64_t hash_of_version(const kms__cache *cache, const uint8_t *name)
+{
+    uint64_t half;
+    uint32_t version;
+
+    memcpy(&half, name, sizeof half);
+    memcpy(&version, name + KMS__ID_SIZE, sizeof version);
+    return (half + version * cache->multipliers[1]) * (cache->multipliers[0] | 1);
+}
+
 uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
 {
-    const uint64_t hash = hash_of(cache, lookup->kind, lookup->bytes.data, lookup->bytes.len);
+    const uint64_t hash = lookup->kind == KMS__LOOKUP_VERSION
+                              ? hash_of_version(cache, lookup->bytes.data)
+                              : hash_of_reference(cache, lookup->bytes.data, lookup->bytes.len);
 
     __builtin_prefetch(set_of(cache, hash));
     return hash;
@@ -215,8 +228,7 @@ static bool is_for(const kms__opened *entry, uint8_t kind, kms_slice lookup)
     if (entry->kind != kind || entry->lookup_len != lookup.len)
         return false;
     if (kind == KMS__LOOKUP_VERSION)
-        return memcmp(entry->blob_prefix + KMS__BLOB_VERSION_NAME_AT, lookup.data,
-                      KMS__VERSION_LOOKUP) == 0;
+        return kms__same_version_name(entry->blob_prefix + KMS__BLOB_VERSION_NAME_AT, lookup.data);
     return memcmp(entry->reference, lookup.data, lookup.len) == 0;
 }
 
