@@ -24,7 +24,6 @@
 #define LMDB_POOL_SIZE 32
 /** Dead readers are looked for at open, when the table is full, and once in so many writes. */
 #define LMDB_WRITES_PER_CHECK 64
-#define LMDB_LOOK_EVERY_MS 1000
 /** Longest that opening and closing waits for another process that opens or closes, at least. */
 #define LMDB_GUARD_WAIT_MS 10000u
 /** LMDB sizes its reader table by the lock file; a reader's slot is a cache line. */
@@ -109,9 +108,9 @@ struct lmdb_handle {
     bool read_only;
     /** kms__lmdb_generation() at open; another one now means that the process was forked. */
     unsigned generation;
-    /** The last look at the paths: at which revision, and when. */
+    /** The last look at the paths: at which revision, and in which second. */
     _Atomic uint64_t looked_number;
-    _Atomic int64_t looked_ms;
+    _Atomic int64_t looked_in;
     /** Sticky: the store stands no longer where it was opened. */
     atomic_int lost;
 };

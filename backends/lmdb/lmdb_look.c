@@ -15,11 +15,12 @@
 
 enum { STANDS = 0, DATA_GONE = 1, LOCK_GONE = 2 };
 
-static int64_t coarse_ms(void)
+/* So one look in each second that there is a call in, and none older than that. */
+static int64_t this_second(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec;
 }
 
 static kms_status tell_lost(const lmdb_handle *handle, int lost)
@@ -48,7 +49,7 @@ static int stands_at(const char *path, lmdb_identity id)
 kms_status kms__lmdb_look_now(lmdb_handle *handle, uint64_t number)
 {
     lmdb_env *env = handle->env;
-    int64_t now = coarse_ms();
+    int64_t now = this_second();
     int data = stands_at(handle->path, env->data);
     if (data < 0)
         return kms__lmdb_fail(handle->path, "looking whether the store still stands there", errno);
@@ -62,7 +63,7 @@ kms_status kms__lmdb_look_now(lmdb_handle *handle, uint64_t number)
     if (lost != STANDS)
         return tell_lost(handle, lost);
     atomic_store_explicit(&handle->looked_number, number, memory_order_relaxed);
-    atomic_store_explicit(&handle->looked_ms, now, memory_order_relaxed);
+    atomic_store_explicit(&handle->looked_in, now, memory_order_relaxed);
     return KMS_OK;
 }
 
@@ -71,9 +72,9 @@ kms_status kms__lmdb_look(lmdb_handle *handle, uint64_t number)
     int lost = atomic_load_explicit(&handle->lost, memory_order_relaxed);
     if (lost != STANDS)
         return tell_lost(handle, lost);
-    int64_t looked = atomic_load_explicit(&handle->looked_ms, memory_order_relaxed);
+    int64_t looked = atomic_load_explicit(&handle->looked_in, memory_order_relaxed);
     if (atomic_load_explicit(&handle->looked_number, memory_order_relaxed) == number &&
-        coarse_ms() - looked < LMDB_LOOK_EVERY_MS)
+        this_second() == looked)
         return KMS_OK;
     return kms__lmdb_look_now(handle, number);
 }

@@ -59,9 +59,9 @@ struct kms__message_keys {
     volatile sig_atomic_t busy;
     /* Whether libsodium has AES on this processor. */
     bool has_states;
-    /* Of each set for reading, the way that is filled next where none is empty: in turn, so that a key
-     * which is not needed any more gives way to two that are. */
-    uint8_t next_way[READ_SETS];
+    /* Of each set for reading, which place of it and of the next one is filled where none is empty: in turn,
+     * so that a key which is not needed any more gives way to two that are. */
+    uint8_t next[READ_SETS];
     uint8_t padding[LINE - 2 * sizeof(uint64_t) - sizeof(sig_atomic_t) - sizeof(bool) - READ_SETS];
     /* What a search looks at. */
     _Atomic uint64_t owner[KEYS];
@@ -318,18 +318,43 @@ static unsigned empty_ways(const kms__message_keys *keys, size_t first)
 _Static_assert(READ_WAYS == 4, "each way's mark is compared below");
 
 /* All are looked at without a branch, since which of them it is cannot be foretold. */
-static size_t reading_place(kms__message_keys *keys, uint64_t mark, size_t number)
+static inline unsigned same_ways(const kms__message_keys *keys, size_t first, uint64_t mark)
 {
-    const size_t set = number % READ_SETS, first = RUNS + set * READ_WAYS;
     const uint64_t *marks = &keys->mark[first];
-    const unsigned same = (unsigned)(marks[0] == mark) | (unsigned)(marks[1] == mark) << 1 |
-                          (unsigned)(marks[2] == mark) << 2 | (unsigned)(marks[3] == mark) << 3;
-    unsigned empty;
 
-    if (same != 0)
-        return first + lowest(same);
-    empty = empty_ways(keys, first);
-    return first + (empty != 0 ? lowest(empty) : keys->next_way[set]++ % READ_WAYS);
+    return (unsigned)(marks[0] == mark) | (unsigned)(marks[1] == mark) << 1 |
+           (unsigned)(marks[2] == mark) << 2 | (unsigned)(marks[3] == mark) << 3;
+}
+
+static size_t first_of(size_t set)
+{
+    return RUNS + set * READ_WAYS;
+}
+
+/* Not in its own set: then in the next one, where a set that is full finds room, or where there is any. */
+static size_t other_reading_place(kms__message_keys *keys, uint64_t mark, size_t set)
+{
+    const size_t first = first_of(set), second = first_of(set ^ 1);
+    unsigned ways = same_ways(keys, second, mark);
+
+    if (ways != 0)
+        return second + lowest(ways);
+    ways = empty_ways(keys, first);
+    if (ways != 0)
+        return first + lowest(ways);
+    ways = empty_ways(keys, second);
+    if (ways != 0)
+        return second + lowest(ways);
+    ways = keys->next[set]++;
+    return first_of(set ^ (ways & 1)) + (ways >> 1) % READ_WAYS;
+}
+
+static inline size_t reading_place(kms__message_keys *keys, uint64_t mark, size_t number)
+{
+    const size_t set = number % READ_SETS;
+    const unsigned ways = same_ways(keys, first_of(set), mark);
+
+    return ways != 0 ? first_of(set) + lowest(ways) : other_reading_place(keys, mark, set);
 }
 
 /* In the place of whatever key was there. false: that is being wiped just now. */

@@ -272,7 +272,7 @@ static kms_status look(kms_store *store, const wanted_version *wanted, kms__open
     return KMS_OK;
 }
 
-static kms_status find_any(kms_store *store, const wanted_version *wanted, kms__pin *pin)
+static inline kms_status find_any(kms_store *store, const wanted_version *wanted, kms__pin *pin)
 {
     const uint64_t hash = kms__cache_hash(store->cache, &wanted->lookup);
     kms__opened *entry;
@@ -297,8 +297,8 @@ static kms_status find_any(kms_store *store, const wanted_version *wanted, kms__
 }
 
 /* An entry does not say what it was opened for: each operation asks its key's usage for itself. */
-static kms_status find(kms_store *store, const wanted_version *wanted, unsigned hazard,
-                       kms__pin *pin)
+static inline kms_status find(kms_store *store, const wanted_version *wanted, unsigned hazard,
+                              kms__pin *pin)
 {
     kms_status st;
 

@@ -223,7 +223,7 @@ static void fetch_ahead(const kms__opened *entry, uint64_t look)
     __builtin_prefetch(entry->reference);
 }
 
-static bool is_for(const kms__opened *entry, uint8_t kind, kms_slice lookup)
+static inline bool is_for(const kms__opened *entry, uint8_t kind, kms_slice lookup)
 {
     if (entry->kind != kind || entry->lookup_len != lookup.len)
         return false;
