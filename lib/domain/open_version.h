@@ -12,7 +12,7 @@ typedef struct kms__pin {
     kms__thread *thread;
     unsigned hazard;
     kms__opened *opened;
-    /* The clock at the beginning of the call. */
+    /* The clock at the beginning of the call, or up to a second later. */
     int64_t now_ms;
 } kms__pin;
 

@@ -101,6 +101,9 @@ kms_status kms__pin_for_encrypting(kms_store *store, const char *keyref, unsigne
     KMS__TRY(kms__pin_primary(store, keyref, hazard, pin));
     if (rests(pin))
         return KMS_OK;
+    pin->now_ms = kms__store_now(store);
+    if (rests(pin))
+        return KMS_OK;
     /* One attempt of one thread at a time; whoever comes meanwhile uses the old version. */
     if (must_wait(store, pin->now_ms) || atomic_flag_test_and_set(&store->rotation.busy))
         return KMS_OK;

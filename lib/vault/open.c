@@ -62,6 +62,7 @@ kms_status kms__store_new(kms_store **store, kms_backend *engine, uint32_t flags
     made->demand_locked = (flags & KMS_OPEN_REQUIRE_LOCKED) != 0;
     made->busy_timeout_ms = options->busy_timeout_ms;
     atomic_store(&made->rotation.next_attempt_ms, INT64_MIN);
+    made->system_clock = options->clock == NULL;
     made->clock = options->clock != NULL ? *options->clock : kms__clock_system();
     st = take_memory(made, options);
     if (st != KMS_OK) {

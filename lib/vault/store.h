@@ -2,6 +2,7 @@
 #ifndef KMS__VAULT_STORE_H
 #define KMS__VAULT_STORE_H
 
+#include "base/clock.h"
 #include "base/fork.h"
 #include "base/gate.h"
 #include "crypto/secret.h"
@@ -15,6 +16,8 @@ struct kms_store {
     uint64_t epoch;
     kms_backend *engine;
     kms_clock clock;
+    /* The options named no other. */
+    bool system_clock;
     uint32_t busy_timeout_ms;
     bool read_only;
 
@@ -53,6 +56,13 @@ static inline int64_t kms__store_now(const kms_store *store)
     int64_t now_ms = store->clock.now_ms(store->clock.data);
 
     return now_ms < INT64_MAX ? now_ms : INT64_MAX - 1;
+}
+
+/* Not before now, and less than a second after: of the same hour, and good to see that a date has not
+ * come yet. */
+static inline int64_t kms__store_now_at_most(const kms_store *store)
+{
+    return store->system_clock ? kms__clock_end_of_second() : kms__store_now(store);
 }
 
 /* KMS_ERR_FORKED in a child of the process that opened the store. */
