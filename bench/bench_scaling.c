@@ -54,10 +54,10 @@ static void warm_bare_open(void *subject)
 
 static void add_bare(group *rows, hot_bare *subject, int count)
 {
-    group_add(rows, run_hot_bare_seal, subject, 0, "bare seal, %d keys in a table", count)->before =
-        warm_bare_seal;
-    group_add(rows, run_hot_bare_open, subject, 0, "bare open, %d keys in a table", count)->before =
-        warm_bare_open;
+    group_add(rows, run_hot_bare_seal, subject, 0, "bare seal, key found by id among %d", count)
+        ->before = warm_bare_seal;
+    group_add(rows, run_hot_bare_open, subject, 0, "bare open, key found by id among %d", count)
+        ->before = warm_bare_open;
 }
 
 static void add_rows_of(group *rows, warm *in, const keyring *keys, size_t index, size_t count)
@@ -89,8 +89,8 @@ static void add_rows(group *rows, warm *in, const keyring *keys)
 }
 
 /* Rows stand in pairs, of encrypting and decrypting: the bare ones of few and many keys, and few hot keys
- * of few; at the end few hot keys of all, and many. What many keys cost is told beside what they cost the
- * bare primitive: keys, headers and blobs are a program's own memory in both. */
+ * of few; at the end few hot keys of all, and many. What many keys cost is told beside what they cost
+ * whoever finds keys by their ids and uses them with the bare primitive. */
 static void add_warm_goals(const group *rows, const keyring *keys)
 {
     static const char *const calls[] = {"kms_encrypt()", "kms_decrypt()"};

@@ -129,23 +129,84 @@ void run_hot_decrypt(void *subject, size_t n)
                             sizeof of->blobs[0], of->plain, LEN, &len));
 }
 
+/* A key as a program may keep it that finds its keys by their ids, in a table of its own. */
+typedef struct kept_key {
+    uint8_t key[BARE_KEY], prefix[BARE_PREFIX];
+    char id[KMS_KEY_ID_SIZE];
+} kept_key;
+
+/* Key ids begin in a blob's header here, and have so many bytes. */
+#define ID_AT 6
+#define ID_SIZE 16
+
 struct hot_bare {
     bare *bare;
     size_t keys;
     uint64_t random;
-    struct {
-        uint8_t key[BARE_KEY], prefix[BARE_PREFIX];
-    } * table;
+    kept_key *table;
+    /* Places in the table, from 1 on, by id and by its text: the first place behind a hash that is free. */
+    uint32_t *by_id, *by_text;
+    size_t index_mask;
     /* One of each key. */
     uint8_t (*blobs)[KMS_CIPHERTEXT_SIZE(LEN)];
+    /* What is asked for: not the table's own. */
+    char (*ids)[KMS_KEY_ID_SIZE];
     uint8_t plain[LEN], blob[KMS_CIPHERTEXT_SIZE(LEN)];
 };
 
-static void seal_bare(hot_bare *of, size_t at, uint8_t *blob)
+/* Ids are random: their beginning will do. */
+static size_t hash_of(const hot_bare *of, const void *id)
 {
-    memcpy(blob, of->table[at].prefix, BARE_PREFIX);
-    bare_use_key(of->bare, of->table[at].key);
+    uint64_t beginning;
+
+    memcpy(&beginning, id, sizeof beginning);
+    return (size_t)(beginning * UINT64_C(0x9e3779b97f4a7c15) >> 32) & of->index_mask;
+}
+
+static void enlist(const hot_bare *of, uint32_t *index, const void *id, size_t at)
+{
+    size_t slot = hash_of(of, id);
+
+    while (index[slot] != 0)
+        slot = (slot + 1) & of->index_mask;
+    index[slot] = (uint32_t)at + 1;
+}
+
+static const kept_key *find_by_text(const hot_bare *of, const char *id)
+{
+    size_t slot = hash_of(of, id);
+
+    while (memcmp(of->table[of->by_text[slot] - 1].id, id, KMS_KEY_ID_SIZE) != 0)
+        slot = (slot + 1) & of->index_mask;
+    return &of->table[of->by_text[slot] - 1];
+}
+
+static const kept_key *find_by_blob(const hot_bare *of, const uint8_t *blob)
+{
+    size_t slot = hash_of(of, blob + ID_AT);
+
+    while (memcmp(of->table[of->by_id[slot] - 1].prefix + ID_AT, blob + ID_AT, ID_SIZE) != 0)
+        slot = (slot + 1) & of->index_mask;
+    return &of->table[of->by_id[slot] - 1];
+}
+
+static void seal_bare(hot_bare *of, const kept_key *by, uint8_t *blob)
+{
+    memcpy(blob, by->prefix, BARE_PREFIX);
+    bare_use_key(of->bare, by->key);
     bare_seal(of->bare, of->plain, LEN, blob);
+}
+
+static void keep_key(hot_bare *of, size_t at)
+{
+    kept_key *kept = &of->table[at];
+
+    randombytes_buf(kept, sizeof *kept);
+    sodium_bin2hex(kept->id, sizeof kept->id, kept->prefix + ID_AT, ID_SIZE);
+    memcpy(of->ids[at], kept->id, sizeof kept->id);
+    enlist(of, of->by_id, kept->prefix + ID_AT, at);
+    enlist(of, of->by_text, kept->id, at);
+    seal_bare(of, kept, of->blobs[at]);
 }
 
 hot_bare *hot_bare_of(size_t keys)
@@ -155,19 +216,29 @@ hot_bare *hot_bare_of(size_t keys)
     must(made != NULL, "memory for hot keys");
     made->bare = bare_new(BARE_XCHACHA);
     made->keys = keys;
+    made->index_mask = 15;
+    while (made->index_mask < 2 * keys)
+        made->index_mask = 2 * made->index_mask + 1;
     made->table = calloc(keys, sizeof *made->table);
+    made->by_id = calloc(made->index_mask + 1, sizeof *made->by_id);
+    made->by_text = calloc(made->index_mask + 1, sizeof *made->by_text);
     made->blobs = calloc(keys, sizeof *made->blobs);
-    must(made->table != NULL && made->blobs != NULL, "memory for hot keys");
-    randombytes_buf(made->table, keys * sizeof *made->table);
+    made->ids = calloc(keys, sizeof *made->ids);
+    must(made->table != NULL && made->by_id != NULL && made->by_text != NULL &&
+             made->blobs != NULL && made->ids != NULL,
+         "memory for hot keys");
     for (size_t i = 0; i < keys; i++)
-        seal_bare(made, i, made->blobs[i]);
+        keep_key(made, i);
     return made;
 }
 
 void hot_bare_free(hot_bare *of)
 {
     bare_free(of->bare);
+    free(of->ids);
     free(of->blobs);
+    free(of->by_text);
+    free(of->by_id);
     free(of->table);
     free(of);
 }
@@ -182,7 +253,7 @@ void run_hot_bare_seal(void *subject, size_t n)
     hot_bare *of = subject;
 
     for (size_t i = 0; i < n; i++)
-        seal_bare(of, draw(&of->random, of->keys), of->blob);
+        seal_bare(of, find_by_text(of, of->ids[draw(&of->random, of->keys)]), of->blob);
 }
 
 void run_hot_bare_open(void *subject, size_t n)
@@ -190,9 +261,9 @@ void run_hot_bare_open(void *subject, size_t n)
     hot_bare *of = subject;
 
     for (size_t i = 0; i < n; i++) {
-        size_t at = draw(&of->random, of->keys);
+        const uint8_t *blob = of->blobs[draw(&of->random, of->keys)];
 
-        bare_use_key(of->bare, of->table[at].key);
-        bare_open(of->bare, of->blobs[at], LEN, of->plain);
+        bare_use_key(of->bare, find_by_blob(of, blob)->key);
+        bare_open(of->bare, blob, LEN, of->plain);
     }
 }

@@ -34,7 +34,8 @@ size_t hot_passes(const hot *of);
 void run_hot_encrypt(void *subject, size_t n);
 void run_hot_decrypt(void *subject, size_t n);
 
-/* The floor of these: the bare primitive with as many keys and headers in a table, drawn likewise. */
+/* The floor of these: the bare primitive with as many keys and headers in a table, drawn likewise, and
+ * found by their ids. */
 typedef struct hot_bare hot_bare;
 hot_bare *hot_bare_of(size_t keys);
 void hot_bare_free(hot_bare *of);

@@ -214,13 +214,14 @@ static bool has_tag(uint64_t look, uint64_t hash)
 }
 
 /* What a warm call will read, asked for all at once: with many keys in use it is in no near cache. */
-static void fetch_ahead(const kms__opened *entry, uint64_t look)
+static void fetch_ahead(const kms__opened *entry, uint64_t look, kms__lookup_kind kind)
 {
     __builtin_prefetch(entry);
     __builtin_prefetch(&entry->used);
     __builtin_prefetch(
         (const void *)(uintptr_t)((look << TAG_BITS >> TAG_BITS) * KMS__SECRET_CELL));
-    __builtin_prefetch(entry->reference);
+    if (kind == KMS__LOOKUP_REFERENCE)
+        __builtin_prefetch(entry->reference);
 }
 
 static inline bool is_for(const kms__opened *entry, uint8_t kind, kms_slice lookup)
@@ -252,7 +253,7 @@ kms__opened *kms__cache_pin(kms__cache *cache, const kms__lookup *lookup, uint64
         entry = atomic_load_explicit(&set[way].entry, memory_order_acquire);
         if (entry == NULL)
             continue;
-        fetch_ahead(entry, look);
+        fetch_ahead(entry, look, lookup->kind);
         /* Sequentially consistent, so that whoever empties the slot either sees the hazard or is
          * seen here to have emptied it. A weaker store was seen to use wiped keys. */
         atomic_store(&thread->hazards[hazard], entry);
