@@ -16,7 +16,8 @@
 enum { STANDS = 0, DATA_GONE = 1, LOCK_GONE = 2 };
 
 /* So one look in each second that there is a call in. A clock that is set meanwhile only makes it another
- * second. (Reading it takes 1 ns, and CLOCK_MONOTONIC_COARSE 5.) */
+ * second; one that stands still hides a store that was replaced until the next write or commit. (Reading
+ * it takes 1 ns, and CLOCK_MONOTONIC_COARSE 5.) */
 static int64_t this_second(void)
 {
     return (int64_t)time(NULL);

@@ -85,3 +85,11 @@ kms_status kms__fork_init(void)
                              strerror(init_errno));
     return KMS_OK;
 }
+
+kms_status kms__fork_amid_call(void *made, size_t len)
+{
+    if (len > 0)
+        sodium_memzero(made, len);
+    return kms_set_error(KMS_ERR_FORKED, "a signal handler forked during the call: open the store "
+                                         "again in this process");
+}

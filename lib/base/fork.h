@@ -23,6 +23,10 @@ static inline uint64_t kms__fork_epoch(void)
     return now != 0 ? now : kms__fork_begin_epoch();
 }
 
+/* For a call that finds itself in a forked child, because a signal handler forked while it ran: its keys are
+ * zero there. Zeroes what it made of them, len bytes. KMS_ERR_FORKED. */
+kms_status kms__fork_amid_call(void *made, size_t len);
+
 /* Asks the kernel to zero these whole pages in every forked child. false: this kernel cannot, and
  * the caller has to see to it. */
 bool kms__fork_wipes(void *pages, size_t size);

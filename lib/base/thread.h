@@ -49,12 +49,6 @@ static inline kms__thread *kms__thread_self(void)
     return kms__thread_owns(me) ? me->cell : kms__thread_claim();
 }
 
-/* Whether a cell has an owner still: not in a child that forked since. */
-static inline bool kms__thread_is_owned(const kms__thread *thread)
-{
-    return atomic_load_explicit(&thread->owner, memory_order_relaxed) != 0;
-}
-
 /* Whether any thread's hazard pointer names this entry. Called after the entry was unlinked
  * (seq_cst), so that no new hazard can appear. */
 bool kms__thread_pinned(const void *entry);

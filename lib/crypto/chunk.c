@@ -1,4 +1,5 @@
 #include "crypto/chunk.h"
+#include "base/fork.h"
 #include "crypto/generator.h"
 #include "crypto/kdf.h"
 
@@ -42,6 +43,12 @@ static void make_nonce(uint64_t index, bool last, const uint8_t salt[KMS__CHUNK_
     memcpy(nonce + 8, salt, KMS__CHUNK_SALT);
 }
 
+/* The block that it lies in is zeroed in a child which a signal handler forked amid the call. */
+static bool is_gone(const kms__chunk_cipher *cipher)
+{
+    return *(const volatile kms_suite *)&cipher->suite == (kms_suite)0;
+}
+
 kms_status kms__chunk_seal(const kms__chunk_cipher *cipher, uint64_t index, kms_slice plain,
                            uint8_t *out)
 {
@@ -57,6 +64,8 @@ kms_status kms__chunk_seal(const kms__chunk_cipher *cipher, uint64_t index, kms_
     make_nonce(index, plain.len < KMS__CHUNK_SIZE, out, nonce);
     st = kms__aead_seal(cipher->suite, cipher->key, nonce, (kms_slice){NULL, 0}, plain,
                         out + KMS__CHUNK_SALT);
+    if (is_gone(cipher))
+        return kms__fork_amid_call(out, KMS__CHUNK_SALT + plain.len + KMS__AEAD_TAG_SIZE);
     if (st != KMS_OK)
         memset(out, 0, KMS__CHUNK_SALT);
     return st;

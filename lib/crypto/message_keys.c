@@ -446,14 +446,6 @@ static inline bool put(const kms__message_key *key)
     return false;
 }
 
-static kms_status forked(uint8_t *out, size_t len)
-{
-    if (len > 0)
-        sodium_memzero(out, len);
-    return kms_set_error(KMS_ERR_FORKED, "a signal handler forked during the call: open the store "
-                                         "again in this process");
-}
-
 static kms_status seal_under(const kms__message_key *key, const uint8_t *nonce,
                              kms_slice associated, kms_slice plain, uint8_t *out)
 {
@@ -480,7 +472,7 @@ kms_status kms__message_key_seal(const kms__message_key *key,
 {
     const kms_status status = seal_under(key, nonce + KMS__NONCE_HALF, associated, plain, out);
 
-    return put(key) ? status : forked(out, plain.len + KMS__AEAD_TAG_SIZE);
+    return put(key) ? status : kms__fork_amid_call(out, plain.len + KMS__AEAD_TAG_SIZE);
 }
 
 kms_status kms__message_key_open(const kms__message_key *key,
@@ -489,5 +481,5 @@ kms_status kms__message_key_open(const kms__message_key *key,
 {
     const kms_status status = open_under(key, nonce + KMS__NONCE_HALF, associated, sealed, out);
 
-    return put(key) ? status : forked(out, sealed.len - KMS__AEAD_TAG_SIZE);
+    return put(key) ? status : kms__fork_amid_call(out, sealed.len - KMS__AEAD_TAG_SIZE);
 }

@@ -119,6 +119,7 @@ static bool short_open(const uint8_t *key, const uint8_t *nonce, kms_slice assoc
         else
             memset(out, 0, ciphertext.len);
     }
+    sodium_memzero(tag, sizeof tag);
     wipe(&w, ciphertext.len);
     sodium_stackzero(SHORT_STACK_USED);
     return authentic;

@@ -13,14 +13,16 @@
 #define INDEX_VERSION 1
 
 /* The use's own key is derived for the moment: a cell has room for one key that both uses share. */
-static void make_value(const kms__opened *opened, kms__use use, uint32_t number,
-                       const kms_slice parts[KMS__PRF_PARTS], uint8_t *out, size_t out_len)
+static kms_status make_value(const kms__pin *pin, kms__use use, uint32_t number,
+                             const kms_slice parts[KMS__PRF_PARTS], uint8_t *out, size_t out_len)
 {
+    const kms__opened *opened = pin->opened;
     uint8_t key[KMS__KDF_OUT_SIZE];
 
     kms__derive(use, kms__opened_second_key(opened), opened->key_id, opened->version, key);
     kms__prf(key, number, parts, out, out_len);
     sodium_memzero(key, sizeof key);
+    return kms__pin_holds(pin) ? KMS_OK : kms__fork_amid_call(out, out_len);
 }
 
 /* Goes on to another version of the key that is pinned. Nothing is pinned after a failure. */
@@ -50,33 +52,35 @@ kms_status kms__derive_key(kms_store *store, const char *keyref, uint32_t versio
     kms_slice parts[KMS__PRF_PARTS] = {{NULL, 0}, {NULL, 0}};
     kms__associated associated;
     kms__pin pin;
+    kms_status st;
 
     KMS__TRY(kms__associated_begin(context, &associated));
     KMS__TRY(pin_wanted(store, keyref, version, &pin));
     parts[0] = (kms_slice){associated.bytes + KMS__BLOB_HEADER, associated.context_len};
-    make_value(pin.opened, KMS__USE_DERIVED_KEY, (uint32_t)out_len, parts, out, out_len);
-    if (used != NULL) {
+    st = make_value(&pin, KMS__USE_DERIVED_KEY, (uint32_t)out_len, parts, out, out_len);
+    if (st == KMS_OK && used != NULL) {
         kms__id_format(pin.opened->key_id, used->key_id);
         used->key_version = pin.opened->version;
     }
     kms__pin_note_use(&pin);
     kms__pin_release(&pin);
-    return KMS_OK;
+    return st;
 }
 
 /* --- blind indexes ---------------------------------------------------------------------------- */
 
-static void make_token(const kms__opened *opened, const kms__indexed *indexed,
-                       uint8_t token[KMS_BLIND_INDEX_TOKEN_MAX])
+static kms_status make_token(const kms__pin *pin, const kms__indexed *indexed,
+                             uint8_t token[KMS_BLIND_INDEX_TOKEN_MAX])
 {
     const kms_slice parts[KMS__PRF_PARTS] = {{indexed->label, strlen(indexed->label)},
                                              indexed->value};
     size_t len = (indexed->bits + 7) / 8;
 
-    make_value(opened, KMS__USE_BLIND_INDEX, indexed->bits, parts, token,
-               KMS_BLIND_INDEX_TOKEN_MAX);
+    KMS__TRY(make_value(pin, KMS__USE_BLIND_INDEX, indexed->bits, parts, token,
+                        KMS_BLIND_INDEX_TOKEN_MAX));
     memset(token + len, 0, KMS_BLIND_INDEX_TOKEN_MAX - len);
     token[len - 1] &= (uint8_t)(0xff << (len * 8 - indexed->bits));
+    return KMS_OK;
 }
 
 /* Whether a status is about the key before, and not about the store. */
@@ -106,9 +110,9 @@ static kms_status make_previous(kms_store *store, const uint8_t key_id[KMS__ID_S
         kms__error_restore(&kept);
         return KMS_OK;
     }
-    make_token(pin.opened, indexed, made->previous);
+    st = make_token(&pin, indexed, made->previous);
     kms__pin_release(&pin);
-    return KMS_OK;
+    return st;
 }
 
 kms_status kms__blind_index(kms_store *store, const char *keyref, const kms__indexed *indexed,
@@ -118,14 +122,16 @@ kms_status kms__blind_index(kms_store *store, const char *keyref, const kms__ind
     uint8_t previous[KMS__ID_SIZE];
     bool was_moved;
     kms__pin pin;
+    kms_status st;
 
     KMS__TRY(kms__pin_primary_for(store, keyref, KMS_OP_DERIVE_KEY, 0, &pin));
     was_moved = pin.opened->has_previous;
     memcpy(previous, pin.opened->previous, sizeof previous);
     KMS__TRY(turn_to_version(store, INDEX_VERSION, &pin));
-    make_token(pin.opened, indexed, made.token);
+    st = make_token(&pin, indexed, made.token);
     kms__pin_note_use(&pin);
     kms__pin_release(&pin);
+    KMS__TRY(st);
     if (was_moved)
         KMS__TRY(make_previous(store, previous, indexed, &made));
     *tokens = made;

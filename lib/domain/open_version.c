@@ -286,6 +286,7 @@ static inline kms_status find_any(kms_store *store, const wanted_version *wanted
         return kms_set_error(KMS_ERR_NOT_LOCKED,
                              "the state of a thread's nonce generator could not be locked in "
                              "memory: raise RLIMIT_MEMLOCK");
+    pin->epoch = store->epoch;
     pin->now_ms = kms__store_now_at_most(store);
     /* The hint comes before the entry: an entry that is tagged later can only be newer. */
     KMS__TRY(store->engine->ops->hint(store->engine, &hint, &age_ns));

@@ -14,7 +14,16 @@ typedef struct kms__pin {
     kms__opened *opened;
     /* The clock at the beginning of the call, or up to a second later. */
     int64_t now_ms;
+    /* Of the process that opened the store. */
+    uint64_t epoch;
 } kms__pin;
+
+/* Whether this is that process: not in a child which a signal handler forked amid the call, and in which all
+ * keys are zero. To be asked before anything leaves that was made of them. */
+static inline bool kms__pin_holds(const kms__pin *pin)
+{
+    return pin->epoch == kms__fork_epoch();
+}
 
 /* Pins the primary version of the key that a reference names, for encrypting. hazard: which of
  * the thread's hazard pointers to use. Nothing is pinned after a failure. */

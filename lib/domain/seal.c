@@ -59,19 +59,10 @@ static void begin_header(const kms__pin *pin, kms_blob_kind kind, uint8_t *blob)
         blob[KMS__BLOB_KIND_AT] = (uint8_t)kind;
 }
 
-/* If a signal handler forked meanwhile, and this is the child that returns into the call, then the key
- * was zero. */
-static kms_status forked(kms_slice plain, uint8_t *blob)
-{
-    sodium_memzero(blob, KMS_CIPHERTEXT_SIZE(plain.len));
-    return kms_set_error(KMS_ERR_FORKED, "a signal handler forked during the call: open the store "
-                                         "again in this process");
-}
-
 static kms_status sealed(const kms__pin *pin, kms_slice plain, uint8_t *blob, kms_status st)
 {
-    if (!kms__thread_is_owned(pin->thread))
-        return forked(plain, blob);
+    if (!kms__pin_holds(pin))
+        return kms__fork_amid_call(blob, KMS_CIPHERTEXT_SIZE(plain.len));
     kms__pin_note_use(pin);
     if (st != KMS_OK)
         memset(blob, 0, KMS__BLOB_HEADER);
@@ -211,12 +202,16 @@ static kms_status open_under(const kms__pin *pin, unsigned kinds, kms__associate
     const uint8_t *commitment = opened->blob_prefix + KMS__BLOB_PREFIX - KMS_COMMITMENT_SIZE;
     bool taken = (unsigned)blob->kind < 32 && (kinds & KMS__KIND(blob->kind)) != 0;
     bool deterministic = blob->kind == KMS_BLOB_DETERMINISTIC;
+    kms_status st;
 
     if (!taken || blob->suite != opened->suite ||
         deterministic != (opened->usage == KMS_KEY_USAGE_DETERMINISTIC) ||
         !kms__same_commitment(blob->commitment, commitment))
         return KMS_ERR_INVALID_CIPHERTEXT; /* the caller makes the sentence */
-    KMS__TRY(open_sealed(pin, kms__associated_end(associated, blob->header), blob, plain));
+    st = open_sealed(pin, kms__associated_end(associated, blob->header), blob, plain);
+    if (!kms__pin_holds(pin))
+        return kms__fork_amid_call(plain, blob->sealed.len - KMS__AEAD_TAG_SIZE);
+    KMS__TRY(st);
     return deterministic ? check_nonce(opened, associated, blob, plain) : KMS_OK;
 }
 

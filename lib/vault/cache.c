@@ -38,11 +38,19 @@ typedef struct chunk {
     kms__opened entries[CHUNK];
 } chunk;
 
-/* What an entry takes, at most: with its part of what a chunk costs, its cell in a slab that is half used, its
- * part of a table that is a power of two, and its note where notes are taken back. */
+/* What an entry takes, at most: with its part of what a chunk costs, its cell in a slab that is half used
+ * and its place in the list of free ones, its part of a table that is a power of two, and its note where
+ * notes are taken back. */
 #define ENTRY_BYTES                                                                                \
-    (sizeof(kms__opened) + 16 + 2 * (size_t)KMS__SECRET_CELL + 2 * SLOTS_AN_ENTRY * sizeof(slot) + \
-     sizeof(kms__use_note))
+    (sizeof(kms__opened) + 16 + 2 * ((size_t)KMS__SECRET_CELL + sizeof(void *)) +                  \
+     2 * SLOTS_AN_ENTRY * sizeof(slot) + sizeof(kms__use_note))
+/* What there is besides: entries that were allocated with others, among them one that is being opened; and
+ * the page that stands before a slab. */
+#define FIXED_BYTES (sizeof(chunk) + 4096)
+
+_Static_assert(KMS__CACHE_BYTES_MIN - KMS__CACHE_BYTES_MIN / NOTES_PART - FIXED_BYTES >=
+                   16 * ENTRY_BYTES,
+               "the least bound has room for the fewest entries");
 
 struct kms__cache {
     /* As it was allocated, and from the first line on. */
@@ -96,7 +104,8 @@ static void set_bounds(kms__cache *cache, uint32_t entries_max, size_t bytes_max
 
     if (bytes_max != 0) {
         notes = lesser(notes, bytes_max / NOTES_PART / sizeof(kms__use_note));
-        entries = lesser(entries, (bytes_max - notes * sizeof(kms__use_note)) / ENTRY_BYTES);
+        entries = lesser(entries,
+                         (bytes_max - FIXED_BYTES - notes * sizeof(kms__use_note)) / ENTRY_BYTES);
     }
     cache->notes_max = notes;
     cache->entries_max = (uint32_t)entries;
@@ -205,7 +214,7 @@ uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
 static uint64_t look_of(uint64_t hash, const uint8_t *cell)
 {
     return hash >> (32 - TAG_BITS) << (64 - TAG_BITS) |
-           ((uintptr_t)cell / KMS__SECRET_CELL) << TAG_BITS >> TAG_BITS;
+           (uint64_t)((uintptr_t)cell / KMS__SECRET_CELL) << TAG_BITS >> TAG_BITS;
 }
 
 static bool has_tag(uint64_t look, uint64_t hash)

@@ -61,7 +61,7 @@ typedef struct kms__opened {
     /* The suite's key, in a secret cell; behind it stands the second key. */
     uint8_t *suite_key;
     /* As the owner of message keys that may be kept; 0: of none. */
-    uint64_t number_as_owner;
+    _Alignas(8) uint64_t number_as_owner;
     _Atomic bool used;
     /* A kms__lookup_kind, a kms_key_usage and a kms_suite. */
     uint8_t kind;
