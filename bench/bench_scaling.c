@@ -89,27 +89,26 @@ static void add_rows(group *rows, warm *in, const keyring *keys)
 }
 
 /* Rows stand in pairs, of encrypting and decrypting: the bare ones of few and many keys, and few hot keys
- * of few; at the end few hot keys of all, and many. What many keys cost is told beside what they cost
- * whoever finds keys by their ids and uses them with the bare primitive. */
+ * of few; at the end few hot keys of all, and many. */
 static void add_warm_goals(const group *rows, const keyring *keys)
 {
     static const char *const calls[] = {"kms_encrypt()", "kms_decrypt()"};
     about what = {.suite = 1, .bytes = 64, .keys = keys->sizes[keys->count - 1]};
 
     for (size_t i = 0; i < 2; i++) {
-        const row *at = &rows->rows[i], *ten = at + 4;
+        const row *bare_few = &rows->rows[i], *bare_many = bare_few + 2, *ten = bare_few + 4;
         const row *ten_of_all = &rows->rows[rows->count - 4 + i], *many_of_all = ten_of_all + 2;
         char name[NAME_SIZE];
-        double bare = report_ratio(rows, at + 2, at, what);
 
         snprintf(name, sizeof name, "%s, %d hot of %d", calls[i], HOT_MAX, HOT_MAX);
         report_goal(AT_MOST, 1.05, report_ratio(rows, ten_of_all, ten, what),
                     "%s, 10 hot keys of %zu, of 10 of 10", calls[i], what.keys);
         report_goal(AT_MOST, 1.05, report_ratio(rows, many_of_all, group_row(rows, name), what),
                     "%s, 10,000 hot keys of %zu, of 10,000 of 10,000", calls[i], what.keys);
-        report_goal(AT_MOST, 1.15, report_ratio(rows, many_of_all, ten, what) / bare,
-                    "%s, 10,000 hot keys of %zu, of 10 of 10, beside the bare one's", calls[i],
-                    what.keys);
+        report_goal(AT_MOST, 1.15, report_ratio(rows, many_of_all, bare_many, what),
+                    "%s, 10,000 hot keys of %zu, of the floor with 10,000", calls[i], what.keys);
+        (void)report_ratio(rows, many_of_all, ten, what);
+        (void)report_ratio(rows, bare_many, bare_few, what);
     }
 }
 

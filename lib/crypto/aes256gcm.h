@@ -20,10 +20,10 @@ kms_status kms__aes256gcm_sodium_seal(const uint8_t *key, const uint8_t *nonce,
 kms_status kms__aes256gcm_sodium_open(const uint8_t *key, const uint8_t *nonce,
                                       kms_slice associated, kms_slice sealed, uint8_t *out);
 
-/* As in crypto/stack.h, but this part of libsodium 1.0.18 takes only some 500 bytes. It leaves
- * round keys there, the first of which is half of the key. Wiping so much takes 5 ns, and
- * half of it no less. */
-#define KMS__AES256GCM_STACK_USED 1024
+/* As in crypto/stack.h, but this part of libsodium 1.0.18 goes down 544 bytes at most, and is called so
+ * often that sodium_stackzero()'s five calls count. It leaves round keys there, the first of which is half
+ * of the key. */
+void kms__aes256gcm_sodium_wipe_stack(void);
 
 /* Under a key that crypto_aead_aes256gcm_beforenm() has expanded. */
 static inline void kms__aes256gcm_sodium_seal_by(const crypto_aead_aes256gcm_state *state,
@@ -32,7 +32,7 @@ static inline void kms__aes256gcm_sodium_seal_by(const crypto_aead_aes256gcm_sta
 {
     (void)crypto_aead_aes256gcm_encrypt_afternm(out, NULL, plain.data, plain.len, associated.data,
                                                 associated.len, NULL, nonce, state);
-    sodium_stackzero(KMS__AES256GCM_STACK_USED);
+    kms__aes256gcm_sodium_wipe_stack();
 }
 
 static inline kms_status kms__aes256gcm_sodium_open_by(const crypto_aead_aes256gcm_state *state,
@@ -42,7 +42,7 @@ static inline kms_status kms__aes256gcm_sodium_open_by(const crypto_aead_aes256g
     const int opened = crypto_aead_aes256gcm_decrypt_afternm(
         out, NULL, NULL, sealed.data, sealed.len, associated.data, associated.len, nonce, state);
 
-    sodium_stackzero(KMS__AES256GCM_STACK_USED);
+    kms__aes256gcm_sodium_wipe_stack();
     return opened == 0 ? KMS_OK : KMS_ERR_INVALID_CIPHERTEXT;
 }
 

@@ -13,11 +13,21 @@
 #define KMS__BLOB_HEADER 82
 /* Everything before the nonce: the same for all blobs of one version, suite and kind. */
 #define KMS__BLOB_PREFIX 58
+#define KMS__BLOB_MAGIC "KMS"
+#define KMS__BLOB_FORMAT_AT 3
+#define KMS__BLOB_SUITE_AT 4
 #define KMS__BLOB_KIND_AT 5
-#define KMS__BLOB_NONCE_AT 58
 /* Key id and version, which follow each other. */
 #define KMS__BLOB_VERSION_NAME_AT 6
+#define KMS__BLOB_VERSION_AT (KMS__BLOB_VERSION_NAME_AT + KMS__ID_SIZE)
 #define KMS__BLOB_VERSION_NAME (KMS__ID_SIZE + 4)
+#define KMS__BLOB_COMMITMENT_AT (KMS__BLOB_VERSION_NAME_AT + KMS__BLOB_VERSION_NAME)
+#define KMS__BLOB_NONCE_AT KMS__BLOB_PREFIX
+
+_Static_assert(sizeof KMS__BLOB_MAGIC - 1 == KMS__BLOB_FORMAT_AT &&
+                   KMS__BLOB_COMMITMENT_AT + KMS_COMMITMENT_SIZE == KMS__BLOB_PREFIX,
+               "the fields of a blob follow each other");
+
 /* Header and context: the associated data of a blob. */
 #define KMS__ASSOCIATED_MAX (KMS__BLOB_HEADER + KMS_CONTEXT_MAX)
 
@@ -65,10 +75,35 @@ static inline kms_status kms__blob_check_size(size_t len)
                                                                            : KMS_OK;
 }
 
+/* Says what is wrong with what is no blob that this library reads. */
+kms_status kms__blob_refuse(const void *data, size_t len);
+
 /* Reads a blob's parts in place. KMS_ERR_NEWER_FORMAT, KMS_ERR_INVALID_CIPHERTEXT. Suite, kind and
  * version are as they stand there, perhaps none that a blob has: whoever opens a blob compares them
  * with its key's, whose state is told first. */
-kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob);
+static inline kms_status kms__blob_read(const void *data, size_t len, kms__blob *blob)
+{
+    const uint8_t *at = data, *version;
+
+    if (len < KMS_BLOB_OVERHEAD || memcmp(at, KMS__BLOB_MAGIC, KMS__BLOB_FORMAT_AT) != 0 ||
+        at[KMS__BLOB_FORMAT_AT] != KMS__BLOB_FORMAT)
+        return kms__blob_refuse(data, len);
+    /* Nonce and text are needed only when the key was found, which would be one wait more. */
+    __builtin_prefetch(at + KMS__BLOB_NONCE_AT);
+    __builtin_prefetch(at + len - 1);
+    blob->header = at;
+    blob->suite = (kms_suite)at[KMS__BLOB_SUITE_AT];
+    blob->kind = (kms_blob_kind)at[KMS__BLOB_KIND_AT];
+    memcpy(blob->key_id, at + KMS__BLOB_VERSION_NAME_AT, KMS__ID_SIZE);
+    version = at + KMS__BLOB_VERSION_AT;
+    blob->key_version = (uint32_t)version[0] << 24 | (uint32_t)version[1] << 16 |
+                        (uint32_t)version[2] << 8 | version[3];
+    blob->version_name = at + KMS__BLOB_VERSION_NAME_AT;
+    blob->commitment = at + KMS__BLOB_COMMITMENT_AT;
+    blob->nonce = at + KMS__BLOB_NONCE_AT;
+    blob->sealed = (kms_slice){at + KMS__BLOB_HEADER, len - KMS__BLOB_HEADER};
+    return KMS_OK;
+}
 
 /* KMS_ERR_INVALID_CIPHERTEXT for a suite, kind or version that no blob has. */
 kms_status kms__blob_check_fields(const kms__blob *blob);

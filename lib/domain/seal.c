@@ -180,8 +180,8 @@ static kms_status check_nonce(const kms__opened *opened, const kms__associated *
 }
 
 /* Under the message key that is kept from another blob of its run, where there is one. */
-static kms_status open_sealed(const kms__pin *pin, kms_slice associated, const kms__blob *blob,
-                              uint8_t *plain)
+static inline kms_status open_sealed(const kms__pin *pin, kms_slice associated,
+                                     const kms__blob *blob, uint8_t *plain)
 {
     const kms__opened *opened = pin->opened;
     kms__message_key key;
@@ -195,8 +195,9 @@ static kms_status open_sealed(const kms__pin *pin, kms_slice associated, const k
                           plain);
 }
 
-static kms_status open_under(const kms__pin *pin, unsigned kinds, kms__associated *associated,
-                             const kms__blob *blob, uint8_t *plain)
+static inline kms_status open_under(const kms__pin *pin, unsigned kinds,
+                                    kms__associated *associated, const kms__blob *blob,
+                                    uint8_t *plain)
 {
     const kms__opened *opened = pin->opened;
     const uint8_t *commitment = opened->blob_prefix + KMS__BLOB_PREFIX - KMS_COMMITMENT_SIZE;
@@ -215,14 +216,21 @@ static kms_status open_under(const kms__pin *pin, unsigned kinds, kms__associate
     return deterministic ? check_nonce(opened, associated, blob, plain) : KMS_OK;
 }
 
-kms_status kms__blob_open_under(const kms__pin *pin, unsigned kinds, kms__associated *associated,
-                                const kms__blob *blob, uint8_t *plain)
+static inline kms_status open_pinned(const kms__pin *pin, unsigned kinds,
+                                     kms__associated *associated, const kms__blob *blob,
+                                     uint8_t *plain)
 {
     kms_status st = open_under(pin, kinds, associated, blob, plain);
 
     if (st == KMS_OK)
         kms__pin_note_use(pin);
     return st == KMS_ERR_INVALID_CIPHERTEXT ? does_not_open(blob, associated->context_len > 0) : st;
+}
+
+kms_status kms__blob_open_under(const kms__pin *pin, unsigned kinds, kms__associated *associated,
+                                const kms__blob *blob, uint8_t *plain)
+{
+    return open_pinned(pin, kinds, associated, blob, plain);
 }
 
 kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *associated,
@@ -232,7 +240,7 @@ kms_status kms__blob_open(kms_store *store, unsigned kinds, kms__associated *ass
     kms_status st;
 
     KMS__TRY(kms__pin_version_of(store, blob, 0, &pin));
-    st = kms__blob_open_under(&pin, kinds, associated, blob, plain);
+    st = open_pinned(&pin, kinds, associated, blob, plain);
     kms__pin_release(&pin);
     return st;
 }
