@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +23,14 @@
 #ifndef SANITIZED
 #define SANITIZED 0
 #endif
+
+/* Both keep memory of their own beside each allocation. */
+static bool is_instrumented(void)
+{
+    const char *preloaded = getenv("LD_PRELOAD");
+
+    return SANITIZED || (preloaded != NULL && strstr(preloaded, "vgpreload") != NULL);
+}
 
 static char keys[MANY][KMS_KEY_ID_SIZE];
 
@@ -78,12 +87,14 @@ static void growth_is(place *p, size_t cache_bytes, uint32_t cache_entries, size
     pid_t child = fork();
 
     if (child == 0) {
+        /* Which would take 2 MiB where some are asked for. */
+        const bool no_huge_pages = prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0;
         const size_t grown = growth(p, cache_bytes, cache_entries);
 
         if (grown < least || grown > most)
             fprintf(stderr, "%zu bytes asked for, grew by %zu, not %zu to %zu\n", cache_bytes,
                     grown, least, most);
-        _exit(grown < least || grown > most);
+        _exit(grown < least || (no_huge_pages && grown > most));
     }
     ck_assert_int_gt(child, 0);
     ck_assert_int_eq(waitpid(child, &state, 0), child);
@@ -95,8 +106,10 @@ START_TEST(a_handle_grows_by_no_more_than_its_cache_may_take)
     static place here;
     kms_store *store;
 
-    if (SANITIZED)
+    if (is_instrumented()) {
+        puts("SKIP: what a cache takes: not under valgrind or a sanitizer");
         return;
+    }
     place_init(&here);
     store = place_open(&here);
     for (size_t i = 0; i < MANY; i++)
