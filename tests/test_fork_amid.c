@@ -187,13 +187,16 @@ END_TEST
 /* The block that a stream's cipher lies in is zero in such a child. */
 START_TEST(a_chunk_under_a_wiped_key_is_refused)
 {
-    static uint8_t out[KMS__CHUNK_SALT + LEN + KMS__AEAD_TAG_SIZE];
+    static uint8_t out[KMS__CHUNK_SALT + LEN + KMS__AEAD_TAG_SIZE], opened[LEN];
     const kms__chunk_cipher wiped = {0};
 
     setup();
     memset(out, 1, sizeof out);
     fixture_is(kms__chunk_seal(&wiped, 0, (kms_slice){plain, LEN}, out), KMS_ERR_FORKED);
     ck_assert(sodium_is_zero(out, sizeof out));
+    memset(out, 1, sizeof out);
+    fixture_is(kms__chunk_open(&wiped, 0, (kms_slice){out, sizeof out}, opened), KMS_ERR_FORKED);
+    ck_assert(sodium_is_zero(opened, sizeof opened));
     finish();
 }
 END_TEST

@@ -90,7 +90,7 @@ typedef enum kms_suite {
     /** The default: constant-time on every processor. */
     KMS_SUITE_XCHACHA20_POLY1305 = 1,
     /**
-     * AES-256-GCM under a key derived for each message, with a 192-bit nonce like the other.
+     * AES-256-GCM under a key derived from half of a 192-bit nonce, for one message or a run.
      * Faster where the processor has AES; builds without libcrypto have none of it.
      */
     KMS_SUITE_AES_256_GCM = 2

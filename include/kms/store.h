@@ -41,8 +41,9 @@ typedef struct kms_open_options {
      *  once for everybody else; 0: not at all. */
     uint32_t busy_timeout_ms;
     /** Most keys, aliases and versions kept ready for use, 16 to 1,048,576; each takes some 700
-     *  bytes, 64 of them in locked memory. Room is taken as it is needed. The one that was not used
-     *  for longest leaves first, as near as a second chance finds it. */
+     *  bytes, 64 of them in locked memory; a key that both encrypts and decrypts counts twice. Room is
+     *  taken as it is needed. The one that was not used for longest leaves first, approximately
+     *  (second-chance replacement). */
     uint32_t cache_entries;
     /** Only for a store that is made with a passphrase. */
     kms_strength strength;

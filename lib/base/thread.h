@@ -1,5 +1,5 @@
-/* What the library keeps for each thread: the state of its nonce generator, its hazard pointers and
- * what else is attached, in one cell of a locked slab that fork() wipes. */
+/* What the library keeps for each thread: the state of its nonce generator, its hazard pointers, and
+ * where what else is attached to it lies, in one cell of a locked slab that fork() wipes. */
 #ifndef KMS__BASE_THREAD_H
 #define KMS__BASE_THREAD_H
 

@@ -9,7 +9,8 @@
 
 #define KMS__AES256GCM_NONCE_SIZE 12
 
-/* The longest plaintext for which libsodium's is the faster one. */
+/* The longest plaintext for which libsodium's is the faster one, where the key is set for the message; under
+ * a key that is kept see message_keys.c. */
 #define KMS__AES256GCM_SODIUM_LONGEST 1152
 
 /* libsodium's: only where the processor has AES and carry-less multiplication. It cannot fail but
@@ -21,7 +22,7 @@ kms_status kms__aes256gcm_sodium_open(const uint8_t *key, const uint8_t *nonce,
                                       kms_slice associated, kms_slice sealed, uint8_t *out);
 
 /* As in crypto/stack.h, but this part of libsodium 1.0.18 goes down 544 bytes at most, and is called so
- * often that sodium_stackzero()'s five calls count. It leaves round keys there, the first of which is half
+ * often that sodium_stackzero()'s five calls count. That part leaves round keys there, the first of which is half
  * of the key. */
 void kms__aes256gcm_sodium_wipe_stack(void);
 

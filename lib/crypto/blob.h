@@ -86,8 +86,12 @@ static inline kms_status kms__blob_read(const void *data, size_t len, kms__blob 
     const uint8_t *at = data, *version;
 
     if (len < KMS_BLOB_OVERHEAD || memcmp(at, KMS__BLOB_MAGIC, KMS__BLOB_FORMAT_AT) != 0 ||
-        at[KMS__BLOB_FORMAT_AT] != KMS__BLOB_FORMAT)
-        return kms__blob_refuse(data, len);
+        at[KMS__BLOB_FORMAT_AT] != KMS__BLOB_FORMAT) {
+        const kms_status refused = kms__blob_refuse(data, len);
+
+        /* It never is KMS_OK: for the static analyser, which sees one file at a time. */
+        return refused != KMS_OK ? refused : KMS_ERR_INVALID_CIPHERTEXT;
+    }
     /* Nonce and text are needed only when the key was found, which would be one wait more. */
     __builtin_prefetch(at + KMS__BLOB_NONCE_AT);
     __builtin_prefetch(at + len - 1);

@@ -92,5 +92,7 @@ kms_status kms__chunk_open(const kms__chunk_cipher *cipher, uint64_t index, kms_
     make_nonce(index, sealed.len < KMS__CHUNK_SEALED, salt, nonce);
     rest = (kms_slice){salt + KMS__CHUNK_SALT, sealed.len - KMS__CHUNK_SALT};
     st = kms__aead_open(cipher->suite, cipher->key, nonce, (kms_slice){NULL, 0}, rest, out);
+    if (is_gone(cipher))
+        return kms__fork_amid_call(out, rest.len - KMS__AEAD_TAG_SIZE);
     return st == KMS_ERR_INVALID_CIPHERTEXT ? damaged(index) : st;
 }

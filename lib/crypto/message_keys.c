@@ -67,7 +67,7 @@ struct kms__message_keys {
     _Atomic uint64_t owner[KEYS];
     /* Of a run: the seed of the generator that it belongs to. Of any other: see mark_of(). */
     uint64_t mark[KEYS];
-    /* Each in 16 bytes, so that each key and each state begins with a line of its own. */
+    /* Each in 16 bytes, so that keys and states begin on a line. */
     uint8_t first_half[KEYS][16];
     uint8_t key[KEYS][KMS__AEAD_KEY_SIZE];
     crypto_aead_aes256gcm_state state[KEYS];

@@ -16,7 +16,7 @@
 #define KMS__MESSAGE_KEYS_SIZE 23104
 /* What that locks, with libsodium's page before it, where a page has 4 KiB. */
 #define KMS__MESSAGE_KEYS_LOCKED 28672
-/* In front of it stands nothing secret. */
+/* Where the keys begin: nothing before it is secret. */
 #define KMS__MESSAGE_KEYS_SECRETS_AT 1344
 
 /* The longest plaintext under a key that is kept: 338 messages of a run are 2^20.4 blocks then, and two

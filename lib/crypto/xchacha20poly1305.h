@@ -5,7 +5,7 @@
 
 #include "crypto/aead.h"
 
-/* The longest plaintext whose key stream libsodium's part makes at once. */
+/* The longest plaintext that is put together of libsodium's parts. */
 #define KMS__XCHACHA20POLY1305_SHORT 960
 
 /* libsodium's: in every build. It cannot fail but for a tag that does not fit. */

@@ -25,7 +25,7 @@ _Static_assert(SUBKEY_INPUT + crypto_stream_chacha20_NONCEBYTES == KMS__AEAD_NON
  * it is faster to round up. */
 #define VECTOR 256
 
-/* 512 bytes are made in one go: a text of just so many is made without block 0. */
+/* 512 bytes are made in one go: a text that fills them without block 0 is made apart from it. */
 static bool is_apart(size_t text_len)
 {
     return sodium_runtime_has_ssse3() && text_len <= 2 * VECTOR && text_len > 2 * VECTOR - BLOCK;

@@ -84,7 +84,7 @@ static uint64_t power_of_two_from(uint64_t least)
     return power;
 }
 
-/* Most sets are then in one line. calloc() does not align so far, but leaves zeros of a large table
+/* A set then is whole lines, and the first of them mostly has all its entries. calloc() does not align so far, but leaves zeros of a large table
  * untouched, which aligned_alloc() and memset() would not. */
 static slot *first_of_a_line(slot *table)
 {
@@ -190,7 +190,7 @@ static slot *set_of(const kms__cache *cache, uint64_t hash)
 }
 
 /* The library draws key ids at random, and only keys that there are get into the table: so nobody chooses
- * what stands in it, and half of an id will do. */
+ * what stands in it, and half of an id with the version's number will do. */
 static uint64_t hash_of_version(const kms__cache *cache, const uint8_t *name)
 {
     uint64_t half;
