@@ -1,5 +1,6 @@
 #include "vault/cache.h"
 #include "base/kept_error.h"
+#include "vault/lookup_hash.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -24,11 +25,6 @@ typedef struct slot {
 } slot;
 
 #define SLOTS_A_LINE (KMS__CACHE_LINE / sizeof(slot))
-
-/* A lookup is hashed as pairs of words of 32 bits. There is a multiplier for what stands alone, one for
- * the length, and one for each word. */
-#define PAIR sizeof(uint64_t)
-#define MULTIPLIERS (2 + 2 * ((KMS__LOOKUP_MAX + PAIR - 1) / PAIR))
 
 /* Entries are allocated so many at a time: each alone, their alignment would cost a fifth more. */
 #define CHUNK 16
@@ -57,7 +53,7 @@ struct kms__cache {
     slot *table;
     slot *slots;
     uint64_t set_mask;
-    uint64_t multipliers[MULTIPLIERS];
+    uint64_t multipliers[KMS__HASH_MULTIPLIERS];
     kms__secrets *secrets;
     /* What follows is changed under the mutex alone. */
     pthread_mutex_t mutex;
@@ -158,54 +154,17 @@ void kms__cache_close(kms__cache *cache)
     free(cache);
 }
 
-/* A pair of words by a pair of multipliers. */
-static inline uint64_t product(const uint64_t multiplier[2], const uint8_t *bytes, size_t len)
-{
-    uint64_t pair = 0;
-
-    memcpy(&pair, bytes, len);
-    return multiplier[0] * (pair & UINT32_MAX) + multiplier[1] * (pair >> 32);
-}
-
-/* A sum of products with secret numbers: the upper halves of two lookups' hashes are equal by a chance of
- * 2^-32, whoever chose the lookups. Source: Lemire and Kaser, "Strongly universal string hashing is
- * fast", 2012 (Multilinear). */
-static uint64_t hash_of_reference(const kms__cache *cache, const uint8_t *bytes, size_t len)
-{
-    const uint64_t *multiplier = cache->multipliers + 2;
-    uint64_t hash = multiplier[-2] + multiplier[-1] * len;
-
-    for (size_t at = 0; at + PAIR <= len; at += PAIR, multiplier += 2)
-        hash += product(multiplier, bytes + at, PAIR);
-    if (len % PAIR == 0)
-        return hash;
-    /* What is left, and as much before it as fills the pair. */
-    return hash + (len > PAIR ? product(multiplier, bytes + len - PAIR, PAIR)
-                              : product(multiplier, bytes, len));
-}
-
 static slot *set_of(const kms__cache *cache, uint64_t hash)
 {
     return &cache->slots[(hash >> 32 & cache->set_mask) * WAYS];
 }
 
-/* The library draws key ids at random, and only keys that there are get into the table: so nobody chooses
- * what stands in it, and half of an id with the version's number will do. */
-static uint64_t hash_of_version(const kms__cache *cache, const uint8_t *name)
-{
-    uint64_t half;
-    uint32_t version;
-
-    memcpy(&half, name, sizeof half);
-    memcpy(&version, name + KMS__ID_SIZE, sizeof version);
-    return (half + version * cache->multipliers[1]) * (cache->multipliers[0] | 1);
-}
-
 uint64_t kms__cache_hash(const kms__cache *cache, const kms__lookup *lookup)
 {
-    const uint64_t hash = lookup->kind == KMS__LOOKUP_VERSION
-                              ? hash_of_version(cache, lookup->bytes.data)
-                              : hash_of_reference(cache, lookup->bytes.data, lookup->bytes.len);
+    const uint64_t hash =
+        lookup->kind == KMS__LOOKUP_VERSION
+            ? kms__hash_version_name(cache->multipliers, lookup->bytes.data)
+            : kms__hash_reference(cache->multipliers, lookup->bytes.data, lookup->bytes.len);
 
     __builtin_prefetch(set_of(cache, hash));
     return hash;
