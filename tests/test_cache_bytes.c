@@ -1,5 +1,6 @@
 /* The cache's bound in bytes is what a process grows by, whatever number of keys goes through it. */
 #include "support/api_fixture.h"
+#include "support/lmdb_trial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,25 +13,6 @@
 #define KIB ((size_t)1024)
 /* What the measuring, the C library and the first call of a thread take besides. */
 #define SLACK (96 * KIB)
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-/* Both keep memory of their own beside each allocation. */
-static bool is_instrumented(void)
-{
-    const char *preloaded = getenv("LD_PRELOAD");
-
-    return SANITIZED || (preloaded != NULL && strstr(preloaded, "vgpreload") != NULL);
-}
 
 static char keys[MANY][KMS_KEY_ID_SIZE];
 
@@ -106,7 +88,7 @@ START_TEST(a_handle_grows_by_no_more_than_its_cache_may_take)
     static place here;
     kms_store *store;
 
-    if (is_instrumented()) {
+    if (trial_is_watched()) {
         puts("SKIP: what a cache takes: not under valgrind or a sanitizer");
         return;
     }

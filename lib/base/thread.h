@@ -6,6 +6,9 @@
 #include <kms/status.h>
 #include <stdatomic.h>
 
+/* What the processor reads of memory at a time: on another one, calls are only slower. */
+#define KMS__CACHE_LINE 64
+
 /* A call pins at most two entries at a time (re-encryption: source and destination). */
 #define KMS__HAZARDS 2
 #define KMS__THREAD_CELL_SIZE 1024
@@ -19,7 +22,7 @@ typedef struct kms__thread {
      * cleared: as the thread ends, or in a child whose cells the kernel did not wipe. NULL: nothing. */
     void *attached;
     void (*give_back)(void *attached);
-    unsigned char padding[64 - (3 + KMS__HAZARDS) * sizeof(uintptr_t)];
+    unsigned char padding[KMS__CACHE_LINE - (3 + KMS__HAZARDS) * sizeof(uintptr_t)];
     _Alignas(8) unsigned char generator[KMS__THREAD_GENERATOR_SIZE];
 } kms__thread;
 

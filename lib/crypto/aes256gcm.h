@@ -22,8 +22,8 @@ kms_status kms__aes256gcm_sodium_open(const uint8_t *key, const uint8_t *nonce,
                                       kms_slice associated, kms_slice sealed, uint8_t *out);
 
 /* As in crypto/stack.h, but this part of libsodium 1.0.18 goes down 544 bytes at most, and is called so
- * often that sodium_stackzero()'s five calls count. That part leaves round keys there, the first of which is half
- * of the key. */
+ * often that sodium_stackzero()'s five calls count. That part leaves round keys there, the first of which
+ * is half of the key. */
 void kms__aes256gcm_sodium_wipe_stack(void);
 
 /* Under a key that crypto_aead_aes256gcm_beforenm() has expanded. */

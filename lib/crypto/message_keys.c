@@ -22,9 +22,6 @@
 /* Threads at a time that have places; one more derives a key for each message. */
 #define BLOCKS 1024
 
-/* A line of memory. */
-#define LINE 64
-
 /* Up to which length libsodium is the faster one by a state that is kept, while libcrypto has its key set
  * and overwritten for each message. Measured with 82 bytes of associated data on a Zen 5 with libsodium
  * 1.0.18 and OpenSSL 3.0, sealing / opening in ns (libsodium does best with multiples of 128 bytes):
@@ -52,7 +49,7 @@
  * into a call, sees there that it is one. */
 struct kms__message_keys {
     /* The thread's cell; 0: free. */
-    _Alignas(LINE) _Atomic uint64_t thread;
+    _Alignas(KMS__CACHE_LINE) _Atomic uint64_t thread;
     /* The process that locked the memory: a child inherits no locks. */
     uint64_t locked_in;
     /* A key is taken: a signal handler that calls the library meanwhile finds none to be had. */
@@ -62,7 +59,8 @@ struct kms__message_keys {
     /* Of each set for reading, which place of it and of the next one is filled where none is empty: in turn,
      * so that a key which is not needed any more gives way to two that are. */
     uint8_t next[READ_SETS];
-    uint8_t padding[LINE - 2 * sizeof(uint64_t) - sizeof(sig_atomic_t) - sizeof(bool) - READ_SETS];
+    uint8_t padding[KMS__CACHE_LINE - 2 * sizeof(uint64_t) - sizeof(sig_atomic_t) - sizeof(bool) -
+                    READ_SETS];
     /* What a search looks at. */
     _Atomic uint64_t owner[KEYS];
     /* Of a run: the seed of the generator that it belongs to. Of any other: see mark_of(). */

@@ -101,6 +101,7 @@ kms_status kms__pin_for_encrypting(kms_store *store, const char *keyref, unsigne
     KMS__TRY(kms__pin_primary(store, keyref, hazard, pin));
     if (rests(pin))
         return KMS_OK;
+    /* The pin's clock may be up to a second ahead. */
     pin->now_ms = kms__store_now(store);
     if (rests(pin))
         return KMS_OK;

@@ -22,9 +22,6 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* What the processor reads of memory at a time: on another one, calls are only slower. */
-#define KMS__CACHE_LINE 64
-
 /* What an entry is found by: a key reference as the caller wrote it, or key id and version as they
  * stand in a blob's header. */
 #define KMS__LOOKUP_MAX KMS_ALIAS_SIZE
